@@ -1,0 +1,1 @@
+"""Promptable segmentation for microscopy: points, boxes, masks and words."""

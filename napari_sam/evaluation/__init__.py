@@ -1,0 +1,1 @@
+"""Metrics, the simulated annotator, benchmarks and their report."""

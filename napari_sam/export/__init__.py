@@ -1,0 +1,1 @@
+"""Readers and writers of results, one format a file."""

@@ -1,0 +1,1 @@
+"""Torch modules: image encoders, prompt encoder, mask decoder, registry."""

@@ -1,0 +1,1 @@
+"""Fitting weights: data, prompts, losses, the trainer."""
