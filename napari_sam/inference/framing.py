@@ -1,0 +1,71 @@
+"""How a predictor talks to a model: the image's frame in, masks of the full image out.
+
+A framing decides at which scale, and on which part of the image, a model works. The
+predictor does the rest: it reads the array, checks the prompts and keeps the embedding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sam.structures import Frame, MaskPrediction, PromptSet
+
+
+@dataclass(frozen=True, eq=False)
+class ImageEmbedding:
+    """What a model keeps of one image; made once, read by any number of threads.
+
+    Attributes
+    ----------
+    image_shape : tuple of int
+        (height, width) of the full image.
+    model_name : str
+        Registered name of the model that made it.
+    """
+
+    image_shape: tuple[int, int]
+    model_name: str
+
+    @property
+    def low_res_frame(self) -> Frame | None:
+        """Where mask logits given without a frame lie; None if they need one."""
+        return None
+
+
+class Framing(Protocol):
+    """The scale policy of one kind of model."""
+
+    def encode(self, image: NDArray[np.float32]) -> ImageEmbedding:
+        """Embed an image.
+
+        Parameters
+        ----------
+        image : ndarray of float32, shape (3, H, W)
+            In the range that `to_model_image` gives for the model's normalisation.
+        """
+        ...
+
+    def decode(
+        self,
+        embedding: ImageEmbedding,
+        prompts: Sequence[PromptSet],
+        multimask_output: bool,
+    ) -> list[MaskPrediction]:
+        """Predict masks for prompts that were checked against the image.
+
+        Parameters
+        ----------
+        embedding : ImageEmbedding
+            Made by the same framing.
+        prompts : sequence of PromptSet
+            One object each. Boxes are clipped to the image. A mask is either bool
+            (H, W) with no frame, or finite float logits with one.
+        multimask_output : bool
+            Three candidates an object, or one.
+        """
+        ...
