@@ -1,0 +1,148 @@
+"""Smooth random fields and cell-like partitions of the plane."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from math import ceil
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatImage = NDArray[np.float32]
+
+
+def smooth_noise(
+    rng: np.random.Generator,
+    shape: tuple[int, int],
+    scale: float | tuple[float, float],
+) -> FloatImage:
+    """Random field of zero mean and unit deviation with features of about `scale` px.
+
+    Random coefficients of a cubic B-spline on a coarse grid: two small matrix
+    products, far cheaper than blurring white noise.
+    """
+    scales = (scale, scale) if isinstance(scale, int | float) else scale
+    rows = _spline_weights(shape[0], _knots(shape[0], scales[0]))
+    cols = _spline_weights(shape[1], _knots(shape[1], scales[1]))
+    knots = (rows.shape[1], cols.shape[1])
+    coefficients = rng.standard_normal(knots, dtype=np.float32) * np.float32(2.086)
+    return np.asarray(rows @ coefficients @ cols.T, np.float32)
+
+
+def fractal_noise(
+    rng: np.random.Generator,
+    shape: tuple[int, int],
+    scale: float,
+    octaves: int = 3,
+    gain: float = 0.6,
+) -> FloatImage:
+    """Sum of smooth fields of ever finer scale and weight, of unit deviation."""
+    total = np.zeros(shape, np.float32)
+    power = 0.0
+    for octave in range(octaves):
+        weight = gain**octave
+        total += weight * smooth_noise(rng, shape, max(scale / 2**octave, 1.0))
+        power += weight**2
+    return total / np.float32(power**0.5)
+
+
+def white_noise(rng: np.random.Generator, shape: tuple[int, ...]) -> FloatImage:
+    """Independent normal values of unit deviation."""
+    return rng.standard_normal(shape, dtype=np.float32)
+
+
+def partition(
+    rng: np.random.Generator,
+    shape: tuple[int, int],
+    diameter: float,
+    warp: float = 0.25,
+    variety: float = 0.3,
+) -> tuple[NDArray[np.int32], FloatImage, NDArray[np.float32]]:
+    """Cut the plane into cells with curved borders, after Worley's cellular noise.
+
+    One seed in each square of a grid, so that each pixel looks at 25 seeds at most
+    whatever their number (S. Worley, A cellular texture basis function, 1996).
+
+    Returns
+    -------
+    ids : ndarray, int32, (H, W)
+        1..n.
+    edge : ndarray, float32, (H, W)
+        Distance to the nearest border between two cells, in pixels, roughly.
+    seeds : ndarray, float32, (n + 1, 2)
+        (row, col) of each id, row 0 unused.
+    """
+    grid = (ceil(shape[0] / diameter) + 4, ceil(shape[1] / diameter) + 4)
+    jitter = rng.random((*grid, 2), dtype=np.float32)
+    weights = rng.random(grid, dtype=np.float32) * np.float32(variety)
+    rows, cols = _warped_grid(rng, shape, diameter, warp)
+    ids, near, second = _nearest_two(rows, cols, jitter, weights)
+    edge = (np.sqrt(second) - np.sqrt(near)) * np.float32(diameter / 2)
+    corner = np.stack(np.meshgrid(*map(np.arange, grid), indexing="ij"), -1)
+    centres = ((corner + jitter - 2) * diameter).reshape(-1, 2)
+    seeds = np.concatenate([np.zeros((1, 2)), centres]).astype(np.float32)
+    return ids, edge, seeds
+
+
+def _warped_grid(
+    rng: np.random.Generator, shape: tuple[int, int], diameter: float, warp: float
+) -> tuple[FloatImage, FloatImage]:
+    rows = np.arange(shape[0], dtype=np.float32)[:, None] / np.float32(diameter) + 2
+    cols = np.arange(shape[1], dtype=np.float32)[None, :] / np.float32(diameter) + 2
+    bend = np.float32(warp * 0.5)
+    rows = rows + bend * smooth_noise(rng, shape, diameter * 0.6)
+    cols = cols + bend * smooth_noise(rng, shape, diameter * 0.6)
+    return rows, cols
+
+
+def _nearest_two(
+    rows: FloatImage,
+    cols: FloatImage,
+    jitter: NDArray[np.float32],
+    weights: NDArray[np.float32],
+) -> tuple[NDArray[np.int32], FloatImage, FloatImage]:
+    height, width = weights.shape
+    cell_row, cell_col = np.floor(rows).astype(np.int32), np.floor(cols).astype(np.int32)
+    near = np.full(rows.shape, 99, np.float32)
+    second = near.copy()
+    ids = np.zeros(rows.shape, np.int32)
+    seed_rows = (np.arange(height)[:, None] + jitter[..., 0]).astype(np.float32).ravel()
+    seed_cols = (np.arange(width)[None] + jitter[..., 1]).astype(np.float32).ravel()
+    flat_weights = weights.ravel()
+    for row_step, col_step in _NEIGHBOURS:
+        row = np.clip(cell_row + row_step, 0, height - 1)
+        index = row * width + np.clip(cell_col + col_step, 0, width - 1)
+        distance = (rows - seed_rows[index]) ** 2 + (cols - seed_cols[index]) ** 2
+        distance += flat_weights[index]
+        closer = distance < near
+        # A clipped neighbour may come twice; the same seed is no second seed.
+        other = np.where(ids == index + 1, np.float32(99), distance)
+        second = np.where(closer, near, np.minimum(second, other))
+        near = np.where(closer, distance, near)
+        ids = np.where(closer, index + 1, ids)
+    return ids.astype(np.int32), near, second
+
+
+_NEIGHBOURS = [(r, c) for r in (0, -1, 1) for c in (0, -1, 1)]
+
+
+def _knots(length: int, scale: float) -> int:
+    return max(ceil(length / max(scale, 1.0)), 1)
+
+
+@lru_cache(maxsize=512)
+def _spline_weights(length: int, spans: int) -> FloatImage:
+    """Cubic B-spline weights (length, spans + 3) of each pixel for each knot."""
+    position = (np.arange(length) + 0.5) / length * spans
+    first = np.minimum(position.astype(int), spans - 1)
+    t = position - first
+    values = (
+        (1 - t) ** 3 / 6,
+        (3 * t**3 - 6 * t**2 + 4) / 6,
+        (-3 * t**3 + 3 * t**2 + 3 * t + 1) / 6,
+        t**3 / 6,
+    )
+    weights = np.zeros((length, spans + 3), np.float32)
+    for k, value in enumerate(values):
+        weights[np.arange(length), first + k] = value
+    return weights
