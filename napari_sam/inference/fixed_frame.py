@@ -1,0 +1,248 @@
+"""SAM's own frame: the whole image, its longest side resized to 1024 pixels.
+
+SAM's (x, y) coordinates in that frame exist only here. Resizing, padding and prompt
+scaling follow Kirillov et al., "Segment Anything" (2023), so that official weights see
+exactly what they were trained on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+import torch.nn.functional as functional
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from napari_sam.geometry import (
+    longest_side_shape,
+    resample,
+    resized_frame,
+    swap_xy,
+)
+from napari_sam.inference.framing import ImageEmbedding
+from napari_sam.inference.postprocess import (
+    crop_logits,
+    enlarge_logits,
+    paste_logits,
+)
+from napari_sam.structures import Frame, MaskPrediction, MaskPrompt, PromptSet
+
+if TYPE_CHECKING:
+    from napari_sam.nn.sam import Sam
+
+# SAM's decoder gives one logit for 4 x 4 pixels of its input.
+MASK_STRIDE = 4
+# Objects decoded at a time: each takes some 50 MB while the decoder works on it.
+CHUNK = 16
+# A mask drawn by hand is as sure as this fraction, short of an infinite logit.
+CERTAINTY = 0.999
+BACKGROUND_LOGIT = float(-np.log(CERTAINTY / (1 - CERTAINTY)))
+
+
+@dataclass(frozen=True, eq=False)
+class FixedEmbedding(ImageEmbedding):
+    """The embedding of a whole image.
+
+    Attributes
+    ----------
+    encoded : object
+        What `Sam.encode_image` returned.
+    input_shape : tuple of int
+        (height, width) of the resized image, before padding.
+    input_size : int
+        Side of the padded frame.
+    """
+
+    encoded: Any
+    input_shape: tuple[int, int]
+    input_size: int
+
+    @property
+    def low_res_frame(self) -> Frame:
+        """The frame of SAM's mask logits; it reaches past the image's short side."""
+        step = resized_frame(self.image_shape, self.input_shape).step
+        side = self.input_size // MASK_STRIDE
+        coarse = (step[0] * MASK_STRIDE, step[1] * MASK_STRIDE)
+        return Frame((0.0, 0.0), coarse, (side, side))
+
+
+class FixedFraming:
+    """Run a SAM on the whole image at once.
+
+    Parameters
+    ----------
+    model : Sam
+    """
+
+    def __init__(self, model: Sam) -> None:
+        self._model = model
+
+    @torch.no_grad()
+    def encode(self, image: NDArray[np.float32]) -> FixedEmbedding:
+        """Embed an image (3, H, W) of whole numbers in 0..255."""
+        model = self._model
+        size: int = model.config.image_size
+        image_shape = (image.shape[1], image.shape[2])
+        input_shape = longest_side_shape(image_shape, size)
+        pixels = torch.from_numpy(_resize(image, input_shape)).to(model.device)
+        pixels = (pixels - model.pixel_mean) / model.pixel_std
+        height, width = input_shape
+        padded = functional.pad(pixels, (0, size - width, 0, size - height))
+        encoded = model.encode_image(padded[None])
+        return FixedEmbedding(image_shape, model.name, encoded, input_shape, size)
+
+    @torch.no_grad()
+    def decode(
+        self,
+        embedding: ImageEmbedding,
+        prompts: Sequence[PromptSet],
+        multimask_output: bool,
+    ) -> list[MaskPrediction]:
+        """Predict masks; see `Framing.decode`."""
+        assert isinstance(embedding, FixedEmbedding)
+        results: dict[int, MaskPrediction] = {}
+        for indices in _chunks(prompts):
+            chunk = [prompts[index] for index in indices]
+            logits, iou = self._model.decode(
+                embedding.encoded,
+                points=self._points(chunk, embedding),
+                boxes=self._boxes(chunk, embedding),
+                masks=self._masks(chunk, embedding),
+                multimask_output=multimask_output,
+            )
+            for index, each, quality in zip(indices, logits, iou, strict=True):
+                results[index] = _prediction(each.float(), quality, embedding)
+        return [results[index] for index in range(len(prompts))]
+
+    def _points(
+        self, chunk: Sequence[PromptSet], embedding: FixedEmbedding
+    ) -> tuple[Tensor, Tensor] | None:
+        if not chunk[0].points:
+            return None
+        positions = [[point.position for point in each.points] for each in chunk]
+        labels = [[int(point.positive) for point in each.points] for each in chunk]
+        coords = self._tensor(_to_input_xy(np.array(positions), embedding))
+        return coords, torch.tensor(labels, device=coords.device)
+
+    def _boxes(
+        self, chunk: Sequence[PromptSet], embedding: FixedEmbedding
+    ) -> Tensor | None:
+        boxes = [each.box for each in chunk if each.box is not None]
+        if not boxes:
+            return None
+        corners = np.array([(box.start, box.stop) for box in boxes])
+        return self._tensor(_to_input_xy(corners, embedding).reshape(-1, 4))
+
+    def _masks(
+        self, chunk: Sequence[PromptSet], embedding: FixedEmbedding
+    ) -> Tensor | None:
+        masks = [each.mask for each in chunk if each.mask is not None]
+        if not masks:
+            return None
+        logits = [_to_low_res(mask, embedding) for mask in masks]
+        return self._tensor(np.stack(logits)[:, None])
+
+    def _tensor(self, values: NDArray[Any]) -> Tensor:
+        single = np.ascontiguousarray(values, dtype=np.float32)
+        return torch.from_numpy(single).to(self._model.device)
+
+
+def _resize(
+    image: NDArray[np.float32], shape: tuple[int, int]
+) -> NDArray[np.float32]:
+    """Resize (3, H, W) with the 8-bit antialiased filter that SAM was trained with."""
+    pixels = Image.fromarray(image.astype(np.uint8).transpose(1, 2, 0))
+    resized = pixels.resize((shape[1], shape[0]), Image.Resampling.BILINEAR)
+    return np.asarray(resized).transpose(2, 0, 1).astype(np.float32)
+
+
+def _chunks(prompts: Sequence[PromptSet]) -> Iterator[list[int]]:
+    """Group the indices of prompts that make equally many tokens.
+
+    Padding a shorter prompt would change its result, as the padding is attended to.
+    """
+    groups: dict[tuple[int, bool, bool], list[int]] = {}
+    for index, each in enumerate(prompts):
+        kind = (len(each.points), each.box is not None, each.mask is not None)
+        groups.setdefault(kind, []).append(index)
+    for indices in groups.values():
+        for start in range(0, len(indices), CHUNK):
+            yield indices[start : start + CHUNK]
+
+
+def _to_input_xy(
+    positions: NDArray[Any], embedding: FixedEmbedding
+) -> NDArray[np.float64]:
+    """Turn (row, col) pixels into (x, y) pixels of the model's input.
+
+    Only scaled: SAM adds half a pixel after scaling, in its prompt encoder.
+    """
+    scale = np.divide(embedding.input_shape, embedding.image_shape)
+    return swap_xy(positions * scale)
+
+
+def _to_low_res(mask: MaskPrompt, embedding: FixedEmbedding) -> NDArray[np.float32]:
+    """Return a mask prompt's logits on the low resolution frame."""
+    target = embedding.low_res_frame
+    if mask.frame is None:
+        whole = resized_frame(embedding.image_shape, embedding.image_shape)
+        coverage = resample(mask.values, whole, target)
+        sure = np.clip(coverage, 1 - CERTAINTY, CERTAINTY)
+        logits: NDArray[np.float32] = np.log(sure / (1 - sure))
+        return logits
+    if mask.frame == target:
+        return mask.values
+    return resample(mask.values, mask.frame, target, fill=BACKGROUND_LOGIT)
+
+
+def _prediction(
+    logits: Tensor, iou: Tensor, embedding: FixedEmbedding
+) -> MaskPrediction:
+    """Turn one object's logits (K, h, w) into masks of the full image."""
+    masks = np.zeros((len(logits), *embedding.image_shape), dtype=bool)
+    stability = [
+        _write_mask(each, embedding, mask)
+        for each, mask in zip(logits, masks, strict=True)
+    ]
+    return MaskPrediction(
+        masks=masks,
+        predicted_iou=iou.float().cpu().numpy(),
+        stability_score=np.array(stability, dtype=np.float32),
+        low_res_masks=logits.cpu().numpy(),
+        frame=embedding.low_res_frame,
+    )
+
+
+def _write_mask(
+    logits: Tensor, embedding: FixedEmbedding, out: NDArray[np.bool_]
+) -> float:
+    """Write one mask (h, w) into ``out`` (H, W); return its stability score.
+
+    In SAM's two steps: to the pixels of the model's input, then to the image's.
+    """
+    cropped = crop_logits(logits, embedding.low_res_frame)
+    if cropped is None:
+        return 0.0
+    fine, frame = enlarge_logits(*cropped, MASK_STRIDE)
+    fine, frame = _without_padding(fine, frame, embedding)
+    inner, outer = paste_logits(fine, frame, out)
+    return inner / outer if outer else 0.0
+
+
+def _without_padding(
+    fine: Tensor, frame: Frame, embedding: FixedEmbedding
+) -> tuple[Tensor, Frame]:
+    """Cut off what lies beyond the image."""
+    ends = np.divide(embedding.image_shape, frame.step) - np.divide(
+        frame.origin, frame.step
+    )
+    height, width = (
+        max(0, min(side, round(float(end))))
+        for side, end in zip(frame.shape, ends, strict=True)
+    )
+    return fine[:height, :width], Frame(frame.origin, frame.step, (height, width))
