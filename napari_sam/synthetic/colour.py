@@ -18,10 +18,11 @@ from napari_sam.synthetic.shapes import Outline, Point, blob, capsule, polygon, 
 
 Colour = NDArray[np.float32]
 
-# Optical densities per channel (A. Ruifrok, D. Johnston, Quantification of
-# histochemical staining by color deconvolution, 2001).
+# Optical densities per channel. Haematoxylin: A. Ruifrok, D. Johnston, Quantification
+# of histochemical staining by color deconvolution, 2001; eosin paler than theirs, as
+# scanned sections show it.
 _HAEMATOXYLIN = (0.65, 0.70, 0.29)
-_EOSIN = (0.07, 0.99, 0.11)
+_EOSIN = (0.15, 0.65, 0.28)
 
 
 def stain(rng: Rng, densities: tuple[float, float, float], jitter: float) -> Colour:
@@ -60,14 +61,14 @@ def histology_nuclei(rng: Rng, shape: tuple[int, int]) -> SyntheticScene:
         fibres = smooth_noise(rng, shape, (diameter * 1.5 + 4, diameter * 0.25 + 2))
     tissue = fractal_noise(rng, shape, diameter * 1.2, 4, 0.7)
     holes = np.clip(1.5 + rng.uniform(-1, 1.5) - smooth_noise(rng, shape, 50), 0, 1)
-    eosin = rng.uniform(0.05, 0.7) * (1 + 0.2 * fibres + 0.25 * tissue) * holes
+    eosin = rng.uniform(0.03, 0.6) * (1 + 0.2 * fibres + 0.25 * tissue) * holes
     blue = np.maximum(relief, 0) * np.float32(rng.uniform(0.8, 2.0))
     blue = blue + np.float32(rng.uniform(0, 0.12)) * (1 + 0.4 * tissue) * holes
     eosin = np.maximum(eosin, 0) * (1 - 0.5 * np.clip(relief, 0, 1))
     eosin = eosin + blue * np.float32(rng.uniform(0, 0.6))
     dyes = [
         (blue.astype(np.float32), stain(rng, _HAEMATOXYLIN, 0.25)),
-        (eosin.astype(np.float32), stain(rng, _EOSIN, 0.2)),
+        (eosin.astype(np.float32), stain(rng, _EOSIN, 0.25)),
     ]
     lamp = rng.uniform(0.86, 0.98, 3).astype(np.float32)
     sigma = min(draw_blur(rng, diameter), 1.5)
@@ -159,7 +160,7 @@ def _smear_picture(
     body = red * dome(canvas, 0.25) * pale * np.float32(rng.uniform(0.15, 0.7))
     plasma = white * (rng.uniform(0.08, 0.4) * (1 + rng.uniform(0.05, 0.4) * grain))
     chromatin = inside * np.clip(nuclei.depth * 5, 0, 1) * (1 + 0.15 * grain)
-    dark = chromatin * np.float32(rng.uniform(1.0, 2.2))
+    dark = chromatin * np.float32(rng.uniform(0.7, 1.6))
     blue = np.maximum(dark + plasma * rng.uniform(0.2, 0.8), 0).astype(np.float32)
     pink = np.maximum(body + plasma + 0.3 * dark, 0).astype(np.float32)
     ground = rng.uniform(0, 0.15) * np.maximum(
@@ -167,7 +168,7 @@ def _smear_picture(
     )
     lamp = rng.uniform((0.85, 0.8, 0.55), (0.98, 0.95, 0.95)).astype(np.float32)
     dyes = [
-        (blue, stain(rng, (0.75, 0.85, 0.35), 0.2)),
+        (blue, stain(rng, (0.6, 0.9, 0.3), 0.2)),
         (pink, stain(rng, (0.15, 0.75, 0.55), 0.3)),
         (ground.astype(np.float32), stain(rng, (0.3, 0.5, 0.4), 0.3)),
     ]
@@ -176,14 +177,7 @@ def _smear_picture(
 
 def grains(rng: Rng, shape: tuple[int, int]) -> SyntheticScene:
     """Pebbles or sand, packed or strewn, lit from one side, grey or in colour."""
-    if rng.random() < 0.55:
-        gap = log_uniform(rng, 1.5, 7)
-        canvas, _, diameter = packed(rng, shape, "grain", gap=gap, low=10, high=180)
-    else:
-        canvas, diameter = Canvas(shape), draw_diameter(rng, shape, 8)
-        count = draw_count(rng, shape, diameter, (0.2, 0.9))
-        KINDS["grains"].place(rng, canvas, diameter, count)
-        canvas.tidy()
+    canvas, diameter = _heap(rng, shape)
     relief = KINDS["grains"].relief(rng, canvas, diameter)
     tints = palette(rng, len(canvas) + 1, rng.uniform(0.75, 1), 0.06)[canvas.labels]
     ground = np.float32(rng.uniform(0.03, 0.45)) * np.clip(
@@ -199,9 +193,33 @@ def grains(rng: Rng, shape: tuple[int, int]) -> SyntheticScene:
     return record_colour(rng, canvas, image, "photograph", sigma)
 
 
+def _heap(rng: Rng, shape: tuple[int, int]) -> tuple[Canvas, float]:
+    """Grains side by side, strewn, or heaped with the later ones on top."""
+    if rng.random() < 0.4:
+        gap = log_uniform(rng, 1.5, 7)
+        canvas, _, diameter = packed(rng, shape, "grain", gap=gap, low=10, high=180)
+        return canvas, diameter
+    canvas, diameter = Canvas(shape), draw_diameter(rng, shape, 8)
+    kind, heaped = KINDS["grains"], rng.random() < 0.6
+    scatter_objects(
+        rng,
+        canvas,
+        kind.maker(rng),
+        kind.word,
+        diameter,
+        draw_count(rng, shape, diameter, (0.9, 2.0) if heaped else (0.15, 0.7)),
+        spread=0.35,
+        touching=rng.uniform(0, 0.6),
+        overlap=0.45 if heaped else 0.1,
+        on_top=heaped,
+    )
+    canvas.tidy()
+    return canvas, diameter
+
+
 def palette(rng: Rng, count: int, level: float, variety: float) -> Colour:
     """`count` colours (count, 3) about one random tone."""
-    tone = level * np.exp(rng.normal(0, 0.15, 3))
+    tone = level * np.exp(rng.normal(0, rng.choice([0.03, 0.08, 0.2]), 3))
     return (tone * np.exp(rng.normal(0, variety, (count, 3)))).astype(np.float32)
 
 

@@ -35,7 +35,7 @@ def record_electrons(
     if rng.random() < 0.1:
         image = 1 - image
     recorded = expose(
-        rng, image, photons=log_uniform(rng, 40, 1500), read_noise=rng.uniform(0, 0.04)
+        rng, image, photons=log_uniform(rng, 80, 2500), read_noise=rng.uniform(0, 0.04)
     )
     return SyntheticScene(recorded, canvas.labels, canvas.classes(), MODALITY)
 
@@ -52,7 +52,7 @@ def neighbours_membranes(rng: Rng, shape: tuple[int, int], diameter: float) -> F
 def em_mitochondria(rng: Rng, shape: tuple[int, int]) -> SyntheticScene:
     """Mitochondria with a double membrane and cristae in a textured cytoplasm."""
     canvas, relief, diameter = populate(
-        rng, shape, "mitochondria", low=14, coverage=(0.05, 0.4)
+        rng, shape, "mitochondria", low=14, coverage=(0.08, 0.45)
     )
     image = cytoplasm(rng, shape, diameter)
     outside = canvas.labels == 0
@@ -65,7 +65,7 @@ def em_mitochondria(rng: Rng, shape: tuple[int, int]) -> SyntheticScene:
 def em_neurites(rng: Rng, shape: tuple[int, int]) -> SyntheticScene:
     """Packed profiles between dark membranes, with vesicle-like dots inside."""
     width = log_uniform(rng, 1.5, 5)
-    canvas, edge, diameter = packed(rng, shape, "neurite", gap=width, low=16)
+    canvas, edge, diameter = packed(rng, shape, "neurite", gap=width, low=14, merged=0.4)
     image = cytoplasm(rng, shape, diameter) * per_object(rng, canvas, 0.85, 1.1)
     softness = np.float32(width * 0.75)
     lines = np.exp(-((edge / softness) ** 4))
@@ -78,7 +78,7 @@ def em_neurites(rng: Rng, shape: tuple[int, int]) -> SyntheticScene:
 def em_membranes(rng: Rng, shape: tuple[int, int]) -> SyntheticScene:
     """Single membrane sheets cut across, each an object of its own."""
     canvas, relief, diameter = populate(
-        rng, shape, "membranes", low=30, coverage=(0.05, 0.3)
+        rng, shape, "membranes", low=36, coverage=(0.15, 0.5)
     )
     image = cytoplasm(rng, shape, diameter)
     image = image * (1 - np.float32(rng.uniform(0.5, 0.85)) * np.clip(relief, 0, 1))

@@ -57,11 +57,14 @@ def partition(
     diameter: float,
     warp: float = 0.25,
     variety: float = 0.3,
+    merged: float = 0.0,
 ) -> tuple[NDArray[np.int32], FloatImage, NDArray[np.float32]]:
     """Cut the plane into cells with curved borders, after Worley's cellular noise.
 
     One seed in each square of a grid, so that each pixel looks at 25 seeds at most
     whatever their number (S. Worley, A cellular texture basis function, 1996).
+    `warp` bends the borders, `variety` spreads the sizes, `merged` is the chance
+    that a cell joins its neighbour, which makes elongated and bent cells.
 
     Returns
     -------
@@ -76,12 +79,38 @@ def partition(
     jitter = rng.random((*grid, 2), dtype=np.float32)
     weights = rng.random(grid, dtype=np.float32) * np.float32(variety)
     rows, cols = _warped_grid(rng, shape, diameter, warp)
-    ids, near, second = _nearest_two(rows, cols, jitter, weights)
-    edge = (np.sqrt(second) - np.sqrt(near)) * np.float32(diameter / 2)
     corner = np.stack(np.meshgrid(*map(np.arange, grid), indexing="ij"), -1)
-    centres = ((corner + jitter - 2) * diameter).reshape(-1, 2)
-    seeds = np.concatenate([np.zeros((1, 2)), centres]).astype(np.float32)
-    return ids, edge, seeds
+    points = (corner + jitter).astype(np.float32).reshape(-1, 2)
+    groups = _join_cells(rng, grid, merged)
+    found = _nearest_two((rows, cols), points, weights, groups)
+    edge = np.float32(diameter) * _border_distance(points, *found)
+    ids = (groups[found[0]] + 1).astype(np.int32)
+    seeds = np.concatenate([np.zeros((1, 2)), (points - 2) * diameter])
+    return ids, edge, seeds.astype(np.float32)
+
+
+def _join_cells(
+    rng: np.random.Generator, grid: tuple[int, int], chance: float
+) -> NDArray[np.int32]:
+    """Which cell each cell of the grid belongs to: itself, or the next in its row."""
+    groups = np.arange(grid[0] * grid[1], dtype=np.int32)
+    joins = rng.random(grid) < chance
+    joins[:, 0] = False
+    for index in np.flatnonzero(joins):
+        groups[index] = groups[index - 1]
+    return groups
+
+
+def _border_distance(
+    points: NDArray[np.float32],
+    first: NDArray[np.int32],
+    near: FloatImage,
+    second: NDArray[np.int32],
+    far: FloatImage,
+) -> FloatImage:
+    """Distance to the line halfway between the two seeds."""
+    apart = np.sqrt(((points[first] - points[second]) ** 2).sum(-1))
+    return np.asarray((far - near) / (2 * np.maximum(apart, 0.05)), np.float32)
 
 
 def _warped_grid(
@@ -96,31 +125,35 @@ def _warped_grid(
 
 
 def _nearest_two(
-    rows: FloatImage,
-    cols: FloatImage,
-    jitter: NDArray[np.float32],
+    position: tuple[FloatImage, FloatImage],
+    points: NDArray[np.float32],
     weights: NDArray[np.float32],
-) -> tuple[NDArray[np.int32], FloatImage, FloatImage]:
+    groups: NDArray[np.int32],
+) -> tuple[NDArray[np.int32], FloatImage, NDArray[np.int32], FloatImage]:
+    """Nearest seed, its squared distance, and the same of the nearest other group."""
+    rows, cols = position
     height, width = weights.shape
     cell_row, cell_col = np.floor(rows).astype(np.int32), np.floor(cols).astype(np.int32)
-    near = np.full(rows.shape, 99, np.float32)
-    second = near.copy()
-    ids = np.zeros(rows.shape, np.int32)
-    seed_rows = (np.arange(height)[:, None] + jitter[..., 0]).astype(np.float32).ravel()
-    seed_cols = (np.arange(width)[None] + jitter[..., 1]).astype(np.float32).ravel()
-    flat_weights = weights.ravel()
+    near, far = np.full(rows.shape, 90, np.float32), np.full(rows.shape, 99, np.float32)
+    first = second = np.full(rows.shape, 0, np.int32)
+    group = np.full(rows.shape, -1, np.int32)
+    point_rows, point_cols, extra = points[:, 0], points[:, 1], weights.ravel()
     for row_step, col_step in _NEIGHBOURS:
         row = np.clip(cell_row + row_step, 0, height - 1)
         index = row * width + np.clip(cell_col + col_step, 0, width - 1)
-        distance = (rows - seed_rows[index]) ** 2 + (cols - seed_cols[index]) ** 2
-        distance += flat_weights[index]
-        closer = distance < near
-        # A clipped neighbour may come twice; the same seed is no second seed.
-        other = np.where(ids == index + 1, np.float32(99), distance)
-        second = np.where(closer, near, np.minimum(second, other))
-        near = np.where(closer, distance, near)
-        ids = np.where(closer, index + 1, ids)
-    return ids.astype(np.int32), near, second
+        distance = (rows - point_rows[index]) ** 2 + (cols - point_cols[index]) ** 2
+        distance += extra[index]
+        candidate = groups[index]
+        closer, other = distance < near, candidate != group
+        # The seed that loses the first place is the nearest of the other groups,
+        # as is a farther seed of another group: only then the second place moves.
+        loser = np.where(closer, near, distance)
+        moves = other & (loser < far)
+        second = np.where(moves, np.where(closer, first, index), second)
+        far = np.where(moves, loser, far)
+        first = np.where(closer, index, first)
+        near, group = np.where(closer, distance, near), np.where(closer, candidate, group)
+    return first, near, second, far
 
 
 _NEIGHBOURS = [(r, c) for r in (0, -1, 1) for c in (0, -1, 1)]

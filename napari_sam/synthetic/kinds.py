@@ -61,6 +61,7 @@ class Kind:
         self, rng: Rng, canvas: Canvas, diameter: float, count: int
     ) -> list[int]:
         """Put up to `count` of them on the canvas and return their ids."""
+        crowding = min(self.touching * rng.uniform(0.2, 1.8), 0.95)
         return scatter(
             rng,
             canvas,
@@ -69,7 +70,7 @@ class Kind:
             diameter,
             count,
             spread=self.spread,
-            touching=self.touching,
+            touching=crowding,
             overlap=self.overlap,
         )
 
@@ -126,25 +127,40 @@ def nucleus_relief(rng: Rng, canvas: Canvas, diameter: float) -> FloatImage:
 
 
 def _cell_maker(rng: Rng) -> Maker:
-    aspect, wobble = rng.uniform(1.0, 2.4), rng.uniform(0.08, 0.3)
-    lobes = int(rng.integers(4, 9))
+    aspect, wobble = rng.uniform(1.0, 2.4), rng.uniform(0.05, 0.2)
+    lobes, arms = int(rng.integers(4, 8)), rng.uniform(0, 3.5)
 
     def make(centre: Point, diameter: float) -> Outline:
         stretch = max(aspect * exp(rng.normal(0, 0.3)), 1.0)
         if rng.random() < 0.12:
             return blob(rng, centre, diameter * 0.7, irregularity=0.03)
-        return blob(
+        cell = blob(
             rng, centre, diameter, aspect=stretch, irregularity=wobble, lobes=lobes
         )
+        for _ in range(int(rng.poisson(arms))):
+            cell = union(cell, _protrusion(rng, cell, diameter))
+        return cell
 
     return make
+
+
+def _protrusion(rng: Rng, cell: Outline, diameter: float) -> Outline:
+    """A tapering arm from inside the cell outwards, mostly along its long axis."""
+    length = diameter * rng.uniform(0.5, 1.1)
+    heading = cell.angle + pi * int(rng.integers(0, 2)) + rng.normal(0, 0.5)
+    base = max(cell.radius * rng.uniform(0.3, 0.7), 1.5)
+    count = max(int(2 * length / base), 6)
+    t = np.linspace(0, 1, count)
+    turns = heading + rng.normal(0, 0.5) * t
+    path = np.cumsum(np.stack([np.sin(turns), np.cos(turns)], 1), 0) * (length / count)
+    return tube(path + np.asarray(cell.centre), np.maximum(base * (1 - t), 0.8))
 
 
 def cell_relief(rng: Rng, canvas: Canvas, diameter: float) -> FloatImage:
     """Cytoplasm with granules, thicker around a nucleus with nucleoli."""
     shape = canvas.shape
     granules = fractal_noise(rng, shape, max(diameter * 0.08, 1.2), 2)
-    relief = dome(canvas, rng.uniform(0.15, 0.5))
+    relief = dome(canvas, rng.uniform(0.1, 0.4))
     relief = relief * (0.7 + np.float32(rng.uniform(0.05, 0.25)) * granules)
     along, across = canvas.axes()
     radius = canvas.table(canvas.radii) * np.float32(rng.uniform(0.4, 0.65))
@@ -262,7 +278,7 @@ def mitochondrion_relief(rng: Rng, canvas: Canvas, diameter: float) -> FloatImag
     phase = along / np.float32(spacing) + np.float32(0.25) * warp
     stripes = np.cos(np.float32(2 * pi) * phase + per_object(rng, canvas, 0, 6.3))
     broken = smooth_noise(rng, canvas.shape, (spacing * 1.5, spacing * 1.5))
-    cristae = np.clip(stripes * 1.6 - 0.5, 0, 1) * np.clip(broken + 0.9, 0, 1) * inside
+    cristae = np.clip(stripes * 1.6 - 0.5, 0, 1) * np.clip(broken + 1.4, 0, 1) * inside
     matrix = np.clip(canvas.depth * 6, 0, 1) * per_object(rng, canvas, 0.3, 0.5)
     lines = np.maximum(outer, np.maximum(inner * 0.8, cristae * 0.75))
     return np.maximum(matrix, lines) * (canvas.labels > 0)

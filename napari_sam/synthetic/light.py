@@ -21,7 +21,7 @@ def populate(
     *,
     low: float = 6.0,
     high: float = 200.0,
-    coverage: tuple[float, float] = (0.04, 0.55),
+    coverage: tuple[float, float] = (0.08, 0.6),
 ) -> tuple[Canvas, FloatImage, float]:
     """Fill a canvas with one kind; return it, its relief and the drawn diameter."""
     canvas = Canvas(shape)
@@ -49,8 +49,8 @@ def record_glow(rng: Rng, canvas: Canvas, image: FloatImage) -> SyntheticScene:
     recorded = expose(
         rng,
         image,
-        photons=log_uniform(rng, 15, 1500),
-        read_noise=log_uniform(rng, 0.003, 0.04),
+        photons=log_uniform(rng, 30, 2500),
+        read_noise=log_uniform(rng, 0.002, 0.03),
         deep=rng.random() < 0.35,
     )
     return SyntheticScene(recorded, canvas.labels, canvas.classes(), "fluorescence")
@@ -121,12 +121,13 @@ def packed(
     gap: float,
     low: float = 10.0,
     high: float = 160.0,
-    variety: float | None = None,
+    merged: float = 0.0,
 ) -> tuple[Canvas, FloatImage, float]:
     """Tile the plane with objects `gap` px apart; also the distance to borders."""
     diameter = draw_diameter(rng, shape, low, high)
-    spread = rng.uniform(0.1, 0.6) if variety is None else variety
-    ids, edge, seeds = partition(rng, shape, diameter, rng.uniform(0.1, 0.4), spread)
+    spread = rng.uniform(0.1, 0.6)
+    warp = rng.uniform(0.1, 0.45)
+    ids, edge, seeds = partition(rng, shape, diameter, warp, spread, merged)
     canvas = Canvas(shape)
     canvas.centres = [(float(r), float(c)) for r, c in seeds]
     canvas.radii = [diameter / 2] * len(seeds)
@@ -145,7 +146,7 @@ def phase_contrast_cells(rng: Rng, shape: tuple[int, int]) -> SyntheticScene:
     A phase ring removes the low frequencies of the optical thickness, so the image
     is the thickness less its blurred self: this is what makes the halo.
     """
-    canvas, relief, diameter = populate(rng, shape, "cells", low=12, coverage=(0.05, 0.6))
+    canvas, relief, diameter = populate(rng, shape, "cells", low=12, coverage=(0.1, 0.7))
     thickness = relief * per_object(rng, canvas, 0.6, 1.3)
     image = phase_contrast(rng, thickness, diameter)
     return record_bright(rng, canvas, image, "phase contrast", diameter)
@@ -154,12 +155,13 @@ def phase_contrast_cells(rng: Rng, shape: tuple[int, int]) -> SyntheticScene:
 def phase_contrast(rng: Rng, thickness: FloatImage, diameter: float) -> FloatImage:
     """Grey picture around 0.5 of an optical thickness, halo included."""
     size = (thickness.shape[0], thickness.shape[1])
-    wide = blur(thickness, float(np.clip(diameter * rng.uniform(0.05, 0.12), 1.5, 7)))
-    contrast = np.float32(rng.uniform(0.25, 0.6))
-    absorbed = np.float32(rng.uniform(0.0, 0.25))
+    wide = blur(thickness, float(np.clip(diameter * rng.uniform(0.06, 0.14), 1.5, 8)))
+    sign = rng.choice([1, 1, 1, -0.7])
+    contrast = np.float32(sign * rng.uniform(0.3, 0.9))
+    absorbed = np.float32(sign * rng.uniform(0.02, 0.2))
     fine = thickness - wide
     image = np.float32(rng.uniform(0.35, 0.6)) - contrast * fine - absorbed * thickness
-    ground = np.float32(rng.uniform(0.005, 0.025)) * fractal_noise(rng, size, 8, 3)
+    ground = np.float32(rng.uniform(0.002, 0.015)) * fractal_noise(rng, size, 8, 3)
     return np.asarray(image + ground, np.float32)
 
 
@@ -175,7 +177,7 @@ def record_bright(
     image = image * illumination(rng, size, rng.uniform(0, 0.08))
     dust = specks(rng, size, int(rng.integers(0, 12)), rng.uniform(0.6, 2.0))
     image = image + dust * np.float32(rng.choice([-0.3, 0.2]))
-    image = blur(image, min(draw_blur(rng, diameter), 1.6))
+    image = blur(image, min(draw_blur(rng, diameter), 1.6, diameter * 0.06))
     recorded = expose(
         rng,
         image,
@@ -196,7 +198,7 @@ def bright_field(rng: Rng, relief: FloatImage, diameter: float) -> FloatImage:
     image = ground + sign * contrast * (
         relief * np.float32(rng.uniform(0.4, 1)) + ring * np.float32(rng.uniform(0.2, 1))
     )
-    cloud = np.float32(rng.uniform(0.003, 0.03)) * fractal_noise(rng, size, 12, 3)
+    cloud = np.float32(rng.uniform(0.002, 0.02)) * fractal_noise(rng, size, 12, 3)
     return np.asarray(image + cloud, np.float32)
 
 
@@ -205,7 +207,7 @@ def microbes(
 ) -> SyntheticScene:
     """One kind of small organism in fluorescence, phase contrast or bright field."""
     canvas, relief, diameter = populate(
-        rng, shape, kind, low=low, high=high, coverage=(0.02, 0.45)
+        rng, shape, kind, low=low, high=high, coverage=(0.04, 0.5)
     )
     choice = rng.random()
     if choice < 0.3:

@@ -80,7 +80,7 @@ def scatter(
         if placed and rng.random() < touching:
             centre = _beside(rng, canvas, placed, size)
         else:
-            centre = _anywhere(rng, canvas.shape, size)
+            centre = _anywhere(rng, canvas.shape, size if placed else -size)
         added = canvas.put(make(centre, size), word, overlap=overlap, on_top=on_top)
         if added:
             placed.append(added)
@@ -88,7 +88,8 @@ def scatter(
 
 
 def _anywhere(rng: np.random.Generator, shape: tuple[int, int], size: float) -> Point:
-    margin = size / 4
+    """Draw a centre up to a quarter of `size` outside (the first object: inside)."""
+    margin = max(size / 4, -0.4 * min(shape))
     return (
         rng.uniform(-margin, shape[0] + margin),
         rng.uniform(-margin, shape[1] + margin),
