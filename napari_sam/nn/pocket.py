@@ -1,0 +1,407 @@
+"""`pocket`, the bundled model: SAM at the size of a laptop.
+
+A convolutional encoder gives an embedding at stride 8 (a nucleus of 17 pixels would be
+a single cell at SAM's stride 16) and skips at strides 4 and 2. Prompt encoder and mask
+decoder are SAM's at a smaller width. Beside SAM's tokens the clicks, the box and the
+previous mask are drawn as a small map, which SAM's mask-prompt convolutions embed: a
+token alone must first discover by attention where it points, a map says so at once.
+
+The model sees square windows of ``WINDOW`` pixels; `napari_sam.inference.pyramid`
+chooses where they lie and at which scale.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as functional
+from torch import Tensor, nn
+
+from napari_sam.nn.mask_decoder import MLP, MaskDecoder
+from napari_sam.nn.prompt_encoder import LayerNorm2d, PromptEncoder
+from napari_sam.nn.transformer import TwoWayTransformer
+
+WINDOW = 256
+STRIDE = 8
+MASK_STRIDE = 2
+WIDTH = 96
+STAGE_WIDTHS = (24, 48, 96, 160, 224)
+STAGE_DEPTHS = (1, 2, 3, 3, 2)
+# Standard deviation, in window pixels, of the spot that a click draws.
+CLICK_SIGMA = 5.0
+# Previous logits are divided by this, so that a confident one is drawn as about 1.
+LOGIT_SCALE = 8.0
+DENSE_CHANNELS = ("foreground", "centre_distance", "boundary_distance", "log_size")
+
+
+@dataclass(frozen=True)
+class PocketFeatures:
+    """What the encoder makes of windows.
+
+    Attributes
+    ----------
+    embedding : Tensor
+        (B, 96, H / 8, W / 8).
+    skip4, skip2 : Tensor
+        (B, 24, H / 4, W / 4) and (B, 12, H / 2, W / 2), for the mask decoder.
+    dense : Tensor
+        (B, 4, H / 2, W / 2), the channels of ``DENSE_CHANNELS``.
+    """
+
+    embedding: Tensor
+    skip4: Tensor
+    skip2: Tensor
+    dense: Tensor
+
+    def select(self, index: Tensor) -> PocketFeatures:
+        """Features of the windows ``index`` (N,), one for each prompt."""
+        parts = (self.embedding, self.skip4, self.skip2, self.dense)
+        return PocketFeatures(*(part.index_select(0, index) for part in parts))
+
+
+def _convolution(
+    inputs: int, outputs: int, size: int = 3, stride: int = 1, act: bool = True
+) -> nn.Sequential:
+    layers: list[nn.Module] = [
+        nn.Conv2d(inputs, outputs, size, stride, size // 2, bias=False),
+        nn.BatchNorm2d(outputs),
+    ]
+    if act:
+        layers.append(nn.ReLU(inplace=True))
+    return nn.Sequential(*layers)
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions beside a shortcut (He et al., 2016)."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = _convolution(inputs, outputs, stride=stride)
+        self.conv2 = _convolution(outputs, outputs, act=False)
+        same = inputs == outputs and stride == 1
+        self.shortcut: nn.Module = (
+            nn.Identity()
+            if same
+            else nn.Sequential(
+                nn.AvgPool2d(stride) if stride > 1 else nn.Identity(),
+                _convolution(inputs, outputs, size=1, act=False),
+            )
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, H, W) to (B, C', H / stride, W / stride)."""
+        return functional.relu(self.conv2(self.conv1(x)) + self.shortcut(x))
+
+
+class GlobalContext(nn.Module):
+    """Scale channels by what the whole window holds (Hu et al., 2018)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.mlp = MLP(channels, channels // 4, channels, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, H, W) to itself, scaled."""
+        gate = torch.sigmoid(self.mlp(x.mean((2, 3))))
+        return x * gate[:, :, None, None]
+
+
+class PocketImageEncoder(nn.Module):
+    """Residual stages at strides 2 to 32, fused top-down to strides 8, 4 and 2.
+
+    Parameters
+    ----------
+    width : int
+        Channels of the embedding.
+    """
+
+    def __init__(self, width: int = WIDTH) -> None:
+        super().__init__()
+        self.stages = nn.ModuleList()
+        inputs = 3
+        for widths, depth in zip(STAGE_WIDTHS, STAGE_DEPTHS, strict=True):
+            blocks: list[nn.Module] = []
+            for index in range(depth):
+                stride = 2 if index == 0 else 1
+                block = ResidualBlock if inputs > 3 else _convolution
+                blocks.append(block(inputs, widths, stride=stride))
+                inputs = widths
+            self.stages.append(nn.Sequential(*blocks))
+        self.context = GlobalContext(STAGE_WIDTHS[-1])
+        half, quarter, eighth = width // 2, width // 4, width // 8
+        self.lateral = nn.ModuleList(
+            _convolution(channels, width, size=1, act=False)
+            for channels in STAGE_WIDTHS[2:]
+        )
+        self.fuse16 = _convolution(width, width)
+        self.fuse8 = _convolution(width, width)
+        self.neck = nn.Sequential(nn.Conv2d(width, width, 1), LayerNorm2d(width))
+        self.lateral4 = _convolution(STAGE_WIDTHS[1], half, size=1, act=False)
+        self.down4 = _convolution(width, half, size=1, act=False)
+        self.fuse4 = _convolution(half, half)
+        self.skip4 = nn.Conv2d(half, quarter, 1)
+        self.skip2 = nn.Sequential(
+            _convolution(STAGE_WIDTHS[0], quarter), nn.Conv2d(quarter, eighth, 1)
+        )
+        self.dense_head = nn.Sequential(
+            _convolution(half, half),
+            nn.Conv2d(half, 4 * len(DENSE_CHANNELS), 1),
+            nn.PixelShuffle(2),
+        )
+
+    def forward(self, x: Tensor) -> PocketFeatures:
+        """Encode windows (B, 3, H, W) in 0..1; H and W are multiples of 32."""
+        levels = []
+        x = (x - 0.5) * 4
+        for stage in self.stages:
+            x = stage(x)
+            levels.append(x)
+        top = _upsample(self.lateral[2](self.context(x)))
+        middle = self.fuse16(functional.relu(top + self.lateral[1](levels[3])))
+        fused = functional.relu(_upsample(middle) + self.lateral[0](levels[2]))
+        fused = self.fuse8(fused)
+        fine = _upsample(self.down4(fused)) + self.lateral4(levels[1])
+        fine = self.fuse4(functional.relu(fine))
+        return PocketFeatures(
+            self.neck(fused),
+            self.skip4(fine),
+            self.skip2(levels[0]),
+            self.dense_head(fine),
+        )
+
+
+def _upsample(x: Tensor) -> Tensor:
+    return functional.interpolate(x, scale_factor=2.0, mode="nearest")
+
+
+class PocketPromptEncoder(PromptEncoder):
+    """SAM's prompt encoder, with its mask path widened to a map of all prompts.
+
+    Parameters
+    ----------
+    embed_dim : int
+        Width of a token.
+    window : int
+        Side of the window, in pixels.
+    """
+
+    def __init__(self, embed_dim: int = WIDTH, window: int = WINDOW) -> None:
+        cells = (window // STRIDE, window // STRIDE)
+        super().__init__(embed_dim, cells, (window, window), embed_dim // 4)
+        quarter = embed_dim // 4
+        # Channels: previous logits, positive clicks, negative clicks, box.
+        self.mask_downscaling = nn.Sequential(
+            nn.Conv2d(4, quarter, 3, 2, 1),
+            LayerNorm2d(quarter),
+            nn.GELU(),
+            nn.Conv2d(quarter, embed_dim, 3, 2, 1),
+            LayerNorm2d(embed_dim),
+            nn.GELU(),
+            nn.Conv2d(embed_dim, embed_dim, 1),
+        )
+        del self.no_mask_embed
+        self.map_skip = nn.Conv2d(quarter, quarter, 1)
+        self.point_content = nn.Linear(embed_dim, embed_dim)
+
+    def draw_map(
+        self,
+        points: tuple[Tensor, Tensor] | None,
+        boxes: Tensor | None,
+        masks: Tensor | None,
+        batch: int,
+    ) -> Tensor:
+        """Draw prompts as a map.
+
+        Parameters
+        ----------
+        points : tuple of Tensor or None
+            (x, y) pixel coordinates (B, N, 2) and labels (B, N), -1 for padding.
+        boxes : Tensor or None
+            (B, 4) as x0, y0, x1, y1; a box with x1 <= x0 draws nothing.
+        masks : Tensor or None
+            (B, 1, H / 2, W / 2) logits; 0 where there is no mask.
+        batch : int
+            B, for the case that there is no prompt at all.
+
+        Returns
+        -------
+        Tensor
+            (B, 4, H / 2, W / 2).
+        """
+        size = self.mask_input_size[0]
+        weight = self.point_content.weight
+        centres = (torch.arange(size, device=weight.device) + 0.5) * MASK_STRIDE
+        drawn = weight.new_zeros((batch, 4, size, size), dtype=torch.float32)
+        if masks is not None:
+            drawn[:, :1] = (masks.float() / LOGIT_SCALE).clamp(-2, 2)
+        if points is not None:
+            drawn[:, 1:3] = _draw_clicks(*points, centres)
+        if boxes is not None:
+            drawn[:, 3] = _draw_boxes(boxes, centres)
+        return drawn
+
+    def embed_map(self, drawn: Tensor) -> tuple[Tensor, Tensor]:
+        """Embed a map at stride 8 (B, C, H, W) and stride 4 (B, C / 4, 2 H, 2 W)."""
+        fine = self.mask_downscaling[:3](drawn)
+        return self.mask_downscaling[3:](fine), self.map_skip(fine)
+
+    def embed_tokens(
+        self,
+        points: tuple[Tensor, Tensor] | None,
+        boxes: Tensor | None,
+        image: Tensor,
+    ) -> Tensor:
+        """Tokens of the prompts, each click with the image embedding under it.
+
+        Parameters
+        ----------
+        points, boxes : as for `draw_map`
+        image : Tensor
+            (B, C, H / 8, W / 8), the image embedding.
+
+        Returns
+        -------
+        Tensor
+            (B, N, C).
+        """
+        coords, labels = self._as_points(points, boxes, image)
+        tokens = self._embed_points(coords, labels, pad=False)
+        grid = 2 * (coords + 0.5) / self.input_image_size[0] - 1
+        content = functional.grid_sample(
+            image.float(), grid[:, :, None], align_corners=False
+        )
+        content = self.point_content(content[..., 0].transpose(1, 2))
+        is_click = (labels == 0) | (labels == 1)
+        return tokens + content * is_click[..., None]
+
+    def _as_points(
+        self,
+        points: tuple[Tensor, Tensor] | None,
+        boxes: Tensor | None,
+        image: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """Write boxes as corner points with labels 2 and 3, so that kinds may mix."""
+        batch = len(image)
+        coords = [image.new_zeros((batch, 1, 2), dtype=torch.float32)]
+        labels = [coords[0].new_full((batch, 1), -1)]
+        if points is not None:
+            coords.append(points[0].float())
+            labels.append(points[1].float())
+        if boxes is not None:
+            # Corners lie between pixels, and a click's position at a pixel's centre.
+            corners = boxes.float().reshape(-1, 2, 2)
+            kinds = labels[0].new_tensor([2.0, 3.0]).expand(batch, -1)
+            is_box = (boxes[:, 2:3] > boxes[:, :1]).expand(-1, 2)
+            coords.append(corners - 0.5)
+            labels.append(torch.where(is_box, kinds, -1.0))
+        return torch.cat(coords, dim=1), torch.cat(labels, dim=1)
+
+    def _embed_points(self, coords: Tensor, labels: Tensor, pad: bool) -> Tensor:
+        kinds = torch.stack(
+            [self.not_a_point_embed.weight[0]]
+            + [embedding.weight[0] for embedding in self.point_embeddings]
+        )
+        code = self._code(coords) * (labels >= 0)[..., None]
+        return code + kinds[(labels + 1).long()]
+
+
+def _draw_clicks(coords: Tensor, labels: Tensor, centres: Tensor) -> Tensor:
+    """Spots of positive and negative clicks, (B, 2, n, n)."""
+    offsets = (coords + 0.5)[..., None] - centres
+    falloff = torch.exp(-(offsets**2) / (2 * CLICK_SIGMA**2))
+    spots = falloff[:, :, 1, :, None] * falloff[:, :, 0, None, :]
+    kinds = [spots * (labels == kind)[..., None, None] for kind in (1, 0)]
+    return torch.stack([kind.amax(1) for kind in kinds], dim=1)
+
+
+def _draw_boxes(boxes: Tensor, centres: Tensor) -> Tensor:
+    """Filled boxes, (B, n, n)."""
+    x0, y0, x1, y1 = boxes[..., None].unbind(1)
+    columns = (centres > x0) & (centres < x1)
+    rows = (centres > y0) & (centres < y1)
+    return (rows[:, :, None] & columns[:, None, :]).float()
+
+
+class PocketMaskDecoder(MaskDecoder):
+    """SAM's mask decoder with skips from the encoder and from the prompt map."""
+
+    def upscale(self, cells: Tensor, skip4: Tensor, skip2: Tensor) -> Tensor:
+        """Upscale cells (B, C, H, W) to (B, C / 8, 4 H, 4 W)."""
+        up1, norm, act1, up2, act2 = self.output_upscaling
+        x = act1(norm(up1(cells) + skip4))
+        return act2(up2(x) + skip2)
+
+
+class Pocket(nn.Module):
+    """The bundled promptable model.
+
+    Parameters
+    ----------
+    width : int
+        Width of tokens and embedding.
+    window : int
+        Side of the square windows it was trained on, in pixels.
+    """
+
+    frame_kind = "pyramid"
+
+    def __init__(self, width: int = WIDTH, window: int = WINDOW) -> None:
+        super().__init__()
+        self.window = window
+        self.image_encoder = PocketImageEncoder(width)
+        self.prompt_encoder = PocketPromptEncoder(width, window)
+        self.mask_decoder = PocketMaskDecoder(
+            transformer_dim=width,
+            transformer=TwoWayTransformer(
+                depth=2, embedding_dim=width, num_heads=4, mlp_dim=4 * width
+            ),
+            iou_head_hidden_dim=2 * width,
+        )
+
+    def encode(self, windows: Tensor) -> PocketFeatures:
+        """Encode windows (B, 3, H, W) in 0..1; H and W are multiples of 32."""
+        return self.image_encoder(windows)
+
+    def decode(
+        self,
+        features: PocketFeatures,
+        points: tuple[Tensor, Tensor] | None = None,
+        boxes: Tensor | None = None,
+        masks: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Predict masks, one window of features for each prompt.
+
+        Parameters
+        ----------
+        features : PocketFeatures
+            Of B windows of the model's own size.
+        points : tuple of Tensor, optional
+            (x, y) window pixels (B, N, 2) and labels (B, N): 1, 0, -1 for padding.
+        boxes : Tensor, optional
+            (B, 4) as x0, y0, x1, y1 in window pixels.
+        masks : Tensor, optional
+            (B, 1, H / 2, W / 2), previous logits.
+
+        Returns
+        -------
+        tuple of Tensor
+            Logits (B, 4, H / 2, W / 2) and predicted IoU (B, 4): the single mask, then
+            the three for an ambiguous prompt.
+        """
+        prompts, decoder = self.prompt_encoder, self.mask_decoder
+        batch = len(features.embedding)
+        drawn = prompts.draw_map(points, boxes, masks, batch)
+        dense, fine = prompts.embed_map(drawn)
+        sparse = prompts.embed_tokens(points, boxes, features.embedding)
+        tokens, cells = decoder.attend(
+            features.embedding + dense, prompts.get_dense_pe(), sparse
+        )
+        upscaled = decoder.upscale(cells, features.skip4 + fine, features.skip2)
+        logits = decoder.mix_masks(tokens, upscaled, slice(0, None))
+        return logits, decoder.iou_prediction_head(tokens[:, 0])
+
+
+def build_pocket() -> Pocket:
+    """Return `pocket` with random weights."""
+    return Pocket()
