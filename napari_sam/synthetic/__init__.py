@@ -10,9 +10,11 @@ from collections.abc import Callable
 import numpy as np
 
 from napari_sam.synthetic import colour, electron, light
-from napari_sam.synthetic.kinds import KINDS, Kind
+from napari_sam.synthetic.kinds import KINDS, Kind, draw_kinds
 from napari_sam.synthetic.mixed import MODALITIES, mixed
+from napari_sam.synthetic.movie import dividing_cells
 from napari_sam.synthetic.scene import SyntheticScene
+from napari_sam.synthetic.volume import nuclei_volume
 
 Scene = Callable[[np.random.Generator, tuple[int, int]], SyntheticScene]
 
@@ -38,4 +40,15 @@ SCENES: dict[str, Scene] = {
 }
 """A generator for each kind of picture: (rng, (rows, columns)) -> scene."""
 
-__all__ = ["KINDS", "MODALITIES", "SCENES", "Kind", "Scene", "SyntheticScene", "mixed"]
+__all__ = [
+    "KINDS",
+    "MODALITIES",
+    "SCENES",
+    "Kind",
+    "Scene",
+    "SyntheticScene",
+    "dividing_cells",
+    "draw_kinds",
+    "mixed",
+    "nuclei_volume",
+]

@@ -13,7 +13,7 @@ from napari_sam.synthetic.light import packed, populate
 from napari_sam.synthetic.optics import blur, draw_blur, expose, illumination
 from napari_sam.synthetic.placement import Maker, draw_count, draw_diameter, log_uniform
 from napari_sam.synthetic.placement import scatter as scatter_objects
-from napari_sam.synthetic.scene import Canvas, SyntheticScene
+from napari_sam.synthetic.scene import Canvas, SyntheticScene, largest_pieces
 from napari_sam.synthetic.shapes import Outline, Point, blob, capsule, polygon, union
 
 Colour = NDArray[np.float32]
@@ -86,7 +86,7 @@ def blood_smear(rng: Rng, shape: tuple[int, int]) -> SyntheticScene:
         nuclei.put(_lobed_nucleus(rng, canvas, i), "nucleus", overlap=1.0)
     canvas.tidy()
     inside = (nuclei.labels > 0) & (_is_word(canvas, "white blood cell"))
-    layer = np.where(inside, canvas.labels, 0).astype(np.int32)
+    layer = largest_pieces(np.where(inside, canvas.labels, 0))
     image = _smear_picture(rng, canvas, nuclei, inside, diameter)
     scene = record_colour(
         rng, canvas, image, "stained smear", min(draw_blur(rng, diameter), 1.4)
@@ -325,5 +325,7 @@ def _shadowed(rng: Rng, canvas: Canvas, ground: FloatImage) -> FloatImage:
     if rng.random() < 0.5:
         return ground
     step = int(rng.integers(1, 7))
-    shadow = blur(np.roll(canvas.labels > 0, (step, step), (0, 1)).astype(np.float32), 2)
+    shadow = blur(
+        np.roll(canvas.labels > 0, (step, step), (0, 1)).astype(np.float32), 2
+    )
     return ground * (1 - np.float32(rng.uniform(0.1, 0.6)) * shadow)[..., None]

@@ -19,9 +19,11 @@ def cytoplasm(rng: Rng, shape: tuple[int, int], diameter: float) -> FloatImage:
     mottle = fractal_noise(rng, shape, max(diameter * 0.4, 4), 3)
     grain = smooth_noise(rng, shape, rng.uniform(1.0, 2.5))
     dots = np.clip(smooth_noise(rng, shape, rng.uniform(2, 4)) - 1.3, 0, 1)
-    tone = np.float32(rng.uniform(0.5, 0.8)) + np.float32(rng.uniform(0.01, 0.06)) * mottle
+    tone = (
+        np.float32(rng.uniform(0.5, 0.8)) + np.float32(rng.uniform(0.01, 0.06)) * mottle
+    )
     tone = tone + np.float32(rng.uniform(0.02, 0.09)) * grain
-    return tone - np.float32(rng.uniform(0, 0.35)) * dots
+    return np.asarray(tone - np.float32(rng.uniform(0, 0.35)) * dots, np.float32)
 
 
 def record_electrons(
@@ -40,13 +42,17 @@ def record_electrons(
     return SyntheticScene(recorded, canvas.labels, canvas.classes(), MODALITY)
 
 
-def neighbours_membranes(rng: Rng, shape: tuple[int, int], diameter: float) -> FloatImage:
+def neighbours_membranes(
+    rng: Rng, shape: tuple[int, int], diameter: float
+) -> FloatImage:
     """Dark lines of some unlabelled membranes in the ground, 0..1."""
     field = smooth_noise(rng, shape, max(diameter * rng.uniform(0.4, 1.5), 6))
     rows, cols = np.gradient(field)
     slope = np.sqrt(rows * rows + cols * cols) + np.float32(1e-3)
     distance = (field - np.float32(rng.uniform(-0.5, 0.5))) / slope
-    return np.exp(-((distance / np.float32(rng.uniform(1.0, 2.2))) ** 2))
+    return np.asarray(
+        np.exp(-((distance / np.float32(rng.uniform(1.0, 2.2))) ** 2)), np.float32
+    )
 
 
 def em_mitochondria(rng: Rng, shape: tuple[int, int]) -> SyntheticScene:
@@ -65,7 +71,9 @@ def em_mitochondria(rng: Rng, shape: tuple[int, int]) -> SyntheticScene:
 def em_neurites(rng: Rng, shape: tuple[int, int]) -> SyntheticScene:
     """Packed profiles between dark membranes, with vesicle-like dots inside."""
     width = log_uniform(rng, 1.5, 5)
-    canvas, edge, diameter = packed(rng, shape, "neurite", gap=width, low=14, merged=0.4)
+    canvas, edge, diameter = packed(
+        rng, shape, "neurite", gap=width, low=14, merged=0.4
+    )
     image = cytoplasm(rng, shape, diameter) * per_object(rng, canvas, 0.85, 1.1)
     softness = np.float32(width * 0.75)
     lines = np.exp(-((edge / softness) ** 4))
@@ -111,7 +119,9 @@ def particles(rng: Rng, shape: tuple[int, int]) -> SyntheticScene:
     tone = rng.uniform(0.02, 0.08) * ground
     if rng.random() < 0.6:
         image = np.float32(rng.uniform(0.08, 0.4)) + tone
-        image = np.where(canvas.labels > 0, np.float32(rng.uniform(0.7, 1)) * relief, image)
+        image = np.where(
+            canvas.labels > 0, np.float32(rng.uniform(0.7, 1)) * relief, image
+        )
     else:
         image = np.float32(rng.uniform(0.55, 0.85)) + tone
         image = image * (1 - np.float32(rng.uniform(0.4, 0.95)) * relief)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
 from math import ceil
 
@@ -61,8 +62,8 @@ def partition(
 ) -> tuple[NDArray[np.int32], FloatImage, NDArray[np.float32]]:
     """Cut the plane into cells with curved borders, after Worley's cellular noise.
 
-    One seed in each square of a grid, so that each pixel looks at 25 seeds at most
-    whatever their number (S. Worley, A cellular texture basis function, 1996).
+    One seed in each square of a grid, so that each pixel looks at nine seeds whatever
+    their number (S. Worley, A cellular texture basis function, 1996).
     `warp` bends the borders, `variety` spreads the sizes, `merged` is the chance
     that a cell joins its neighbour, which makes elongated and bent cells.
 
@@ -82,9 +83,11 @@ def partition(
     corner = np.stack(np.meshgrid(*map(np.arange, grid), indexing="ij"), -1)
     points = (corner + jitter).astype(np.float32).reshape(-1, 2)
     groups = _join_cells(rng, grid, merged)
-    found = _nearest_two((rows, cols), points, weights, groups)
-    edge = np.float32(diameter) * _border_distance(points, *found)
-    ids = (groups[found[0]] + 1).astype(np.int32)
+    position = (rows, cols)
+    nearest = _nearest(position, points, weights)
+    border = _border_distance(position, points, weights, groups, nearest)
+    edge = np.float32(diameter) * border
+    ids = (groups[nearest[0]] + 1).astype(np.int32)
     seeds = np.concatenate([np.zeros((1, 2)), (points - 2) * diameter])
     return ids, edge, seeds.astype(np.float32)
 
@@ -101,18 +104,6 @@ def _join_cells(
     return groups
 
 
-def _border_distance(
-    points: NDArray[np.float32],
-    first: NDArray[np.int32],
-    near: FloatImage,
-    second: NDArray[np.int32],
-    far: FloatImage,
-) -> FloatImage:
-    """Distance to the line halfway between the two seeds."""
-    apart = np.sqrt(((points[first] - points[second]) ** 2).sum(-1))
-    return np.asarray((far - near) / (2 * np.maximum(apart, 0.05)), np.float32)
-
-
 def _warped_grid(
     rng: np.random.Generator, shape: tuple[int, int], diameter: float, warp: float
 ) -> tuple[FloatImage, FloatImage]:
@@ -124,36 +115,56 @@ def _warped_grid(
     return rows, cols
 
 
-def _nearest_two(
+def _nearest(
+    position: tuple[FloatImage, FloatImage],
+    points: NDArray[np.float32],
+    weights: NDArray[np.float32],
+) -> tuple[NDArray[np.int32], FloatImage]:
+    """Index of the nearest seed and its squared distance, weights added."""
+    first = np.zeros(position[0].shape, np.int32)
+    near = np.full(position[0].shape, 99, np.float32)
+    for index, distance in _around(position, points, weights):
+        closer = distance < near
+        first = np.where(closer, index, first)
+        near = np.minimum(near, distance)
+    return first, near
+
+
+def _border_distance(
     position: tuple[FloatImage, FloatImage],
     points: NDArray[np.float32],
     weights: NDArray[np.float32],
     groups: NDArray[np.int32],
-) -> tuple[NDArray[np.int32], FloatImage, NDArray[np.int32], FloatImage]:
-    """Nearest seed, its squared distance, and the same of the nearest other group."""
+    nearest: tuple[NDArray[np.int32], FloatImage],
+) -> FloatImage:
+    """Distance to the closest of the lines halfway to seeds of other groups."""
+    first, near = nearest
+    own, rows, cols = groups[first], points[:, 0][first], points[:, 1][first]
+    border = np.full(near.shape, 9, np.float32)
+    for index, distance in _around(position, points, weights):
+        apart = np.hypot(points[:, 0][index] - rows, points[:, 1][index] - cols)
+        to_line = (distance - near) / (2 * np.maximum(apart, np.float32(0.05)))
+        other = groups[index] != own
+        border = np.where(other, np.minimum(border, to_line), border)
+    return border
+
+
+def _around(
+    position: tuple[FloatImage, FloatImage],
+    points: NDArray[np.float32],
+    weights: NDArray[np.float32],
+) -> Iterator[tuple[NDArray[np.int32], FloatImage]]:
+    """The seeds of the nine cells around each pixel and their squared distances."""
     rows, cols = position
     height, width = weights.shape
-    cell_row, cell_col = np.floor(rows).astype(np.int32), np.floor(cols).astype(np.int32)
-    near, far = np.full(rows.shape, 90, np.float32), np.full(rows.shape, 99, np.float32)
-    first = second = np.full(rows.shape, 0, np.int32)
-    group = np.full(rows.shape, -1, np.int32)
+    cell_row = np.floor(rows).astype(np.int32)
+    cell_col = np.floor(cols).astype(np.int32)
     point_rows, point_cols, extra = points[:, 0], points[:, 1], weights.ravel()
     for row_step, col_step in _NEIGHBOURS:
         row = np.clip(cell_row + row_step, 0, height - 1)
         index = row * width + np.clip(cell_col + col_step, 0, width - 1)
         distance = (rows - point_rows[index]) ** 2 + (cols - point_cols[index]) ** 2
-        distance += extra[index]
-        candidate = groups[index]
-        closer, other = distance < near, candidate != group
-        # The seed that loses the first place is the nearest of the other groups,
-        # as is a farther seed of another group: only then the second place moves.
-        loser = np.where(closer, near, distance)
-        moves = other & (loser < far)
-        second = np.where(moves, np.where(closer, first, index), second)
-        far = np.where(moves, loser, far)
-        first = np.where(closer, index, first)
-        near, group = np.where(closer, distance, near), np.where(closer, candidate, group)
-    return first, near, second, far
+        yield index, distance + extra[index]
 
 
 _NEIGHBOURS = [(r, c) for r in (0, -1, 1) for c in (0, -1, 1)]

@@ -57,9 +57,7 @@ class Kind:
     touching: float = 0.4
     overlap: float = 0.12
 
-    def place(
-        self, rng: Rng, canvas: Canvas, diameter: float, count: int
-    ) -> list[int]:
+    def place(self, rng: Rng, canvas: Canvas, diameter: float, count: int) -> list[int]:
         """Put up to `count` of them on the canvas and return their ids."""
         crowding = min(self.touching * rng.uniform(0.2, 1.8), 0.95)
         return scatter(
@@ -93,12 +91,14 @@ def rim(canvas: Canvas, width: float, inset: float = 0.0) -> FloatImage:
 def dome(canvas: Canvas, power: float) -> FloatImage:
     """Thickness of a rounded body: 0 at the outline, 1 in the middle."""
     inner = 1 - np.clip(canvas.depth, 0, 1)
-    return np.power(np.maximum(1 - inner * inner, 0), np.float32(power))
+    return np.asarray(
+        np.power(np.maximum(1 - inner * inner, 0), np.float32(power)), np.float32
+    )
 
 
 def _nucleus_maker(rng: Rng) -> Maker:
     aspect, wobble = rng.uniform(1.0, 1.9), rng.uniform(0.0, 0.12)
-    lobes = int(rng.integers(3, 7))
+    lobes = int(rng.integers(3, 6))
 
     def make(centre: Point, diameter: float) -> Outline:
         return blob(
@@ -123,7 +123,7 @@ def nucleus_relief(rng: Rng, canvas: Canvas, diameter: float) -> FloatImage:
         spots = smooth_noise(rng, canvas.shape, max(diameter * 0.14, 1.5))
         sign = rng.choice([-0.5, -0.3, 0.5, 0.9])
         relief = relief * (1 + np.float32(sign) * np.clip(spots * 2 - 2.4, 0, 1))
-    return level * relief
+    return np.asarray(level * relief, np.float32)
 
 
 def _cell_maker(rng: Rng) -> Maker:
@@ -169,7 +169,7 @@ def cell_relief(rng: Rng, canvas: Canvas, diameter: float) -> FloatImage:
     relief = relief + bump * np.float32(rng.uniform(-0.3, 0.4))
     nucleoli = np.clip(smooth_noise(rng, shape, max(diameter * 0.06, 1.5)) - 1.2, 0, 1)
     relief = relief + bump * nucleoli * np.float32(rng.uniform(0.2, 0.9))
-    return per_object(rng, canvas, 0.6, 1.1) * relief
+    return np.asarray(per_object(rng, canvas, 0.6, 1.1) * relief, np.float32)
 
 
 def _rod_maker(rng: Rng) -> Maker:
@@ -198,7 +198,7 @@ def rod_relief(rng: Rng, canvas: Canvas, diameter: float) -> FloatImage:
     if rng.random() < 0.4:
         texture = smooth_noise(rng, canvas.shape, max(diameter * 0.25, 1.5))
         relief = relief * np.maximum(1 + np.float32(0.3) * texture, 0.2)
-    return level * relief
+    return np.asarray(level * relief, np.float32)
 
 
 def _coccus_maker(rng: Rng) -> Maker:
@@ -213,7 +213,9 @@ def coccus_relief(rng: Rng, canvas: Canvas, diameter: float) -> FloatImage:
     level = per_object(rng, canvas, 0.75, 1.0, 0.1)
     wall = rim(canvas, max(diameter * 0.1, 0.8), max(diameter * 0.06, 0.5))
     body = dome(canvas, rng.uniform(0.3, 1.0))
-    return level * np.maximum(body, wall * np.float32(rng.uniform(0, 1)))
+    return np.asarray(
+        level * np.maximum(body, wall * np.float32(rng.uniform(0, 1))), np.float32
+    )
 
 
 def _yeast_maker(rng: Rng) -> Maker:
@@ -249,7 +251,7 @@ def yeast_relief(rng: Rng, canvas: Canvas, diameter: float) -> FloatImage:
     vacuole = np.exp(-(distance**4)) * np.clip(canvas.depth * 6, 0, 1)
     grain = smooth_noise(rng, canvas.shape, max(diameter * 0.1, 1.5)) * np.float32(0.08)
     relief = wall + body + vacuole * np.float32(rng.uniform(-0.4, 0.4))
-    return (relief + grain) * (canvas.labels > 0)
+    return np.asarray((relief + grain) * (canvas.labels > 0), np.float32)
 
 
 def _mitochondrion_maker(rng: Rng) -> Maker:
@@ -272,7 +274,7 @@ def mitochondrion_relief(rng: Rng, canvas: Canvas, diameter: float) -> FloatImag
     line = float(np.clip(diameter * 0.035, 0.8, 3.5))
     outer, inner = rim(canvas, line, line), rim(canvas, line * 0.8, line * 3.4)
     inside = np.clip((canvas.depth_pixels() - line * 4) / line, 0, 1)
-    along, across = canvas.axes()
+    along, _ = canvas.axes()
     spacing = max(diameter * rng.uniform(0.1, 0.18), 3.0)
     warp = smooth_noise(rng, canvas.shape, max(diameter * 0.25, 3.0))
     phase = along / np.float32(spacing) + np.float32(0.25) * warp
@@ -281,7 +283,7 @@ def mitochondrion_relief(rng: Rng, canvas: Canvas, diameter: float) -> FloatImag
     cristae = np.clip(stripes * 1.6 - 0.5, 0, 1) * np.clip(broken + 1.4, 0, 1) * inside
     matrix = np.clip(canvas.depth * 6, 0, 1) * per_object(rng, canvas, 0.3, 0.5)
     lines = np.maximum(outer, np.maximum(inner * 0.8, cristae * 0.75))
-    return np.maximum(matrix, lines) * (canvas.labels > 0)
+    return np.asarray(np.maximum(matrix, lines) * (canvas.labels > 0), np.float32)
 
 
 def _vesicle_maker(rng: Rng) -> Maker:
@@ -301,11 +303,13 @@ def vesicle_relief(rng: Rng, canvas: Canvas, diameter: float) -> FloatImage:
     core = np.clip((canvas.depth - 0.35) * 4, 0, 1) * dense * np.float32(0.8)
     lumen = np.clip(canvas.depth * 4, 0, 1) * np.float32(rng.uniform(-0.25, 0.1))
     level = per_object(rng, canvas, 0.7, 1.0)
-    return level * (np.maximum(membrane, core) + lumen) * (canvas.labels > 0)
+    return np.asarray(
+        level * (np.maximum(membrane, core) + lumen) * (canvas.labels > 0), np.float32
+    )
 
 
 def _membrane_maker(rng: Rng) -> Maker:
-    thin = rng.uniform(0.05, 0.09)
+    thin = rng.uniform(0.025, 0.05)
 
     def make(centre: Point, diameter: float) -> Outline:
         radius = max(diameter * thin, 1.6)
@@ -322,7 +326,7 @@ def membrane_relief(rng: Rng, canvas: Canvas, diameter: float) -> FloatImage:
     full = np.clip(canvas.depth_pixels(), 0, 1)
     wide = np.clip((canvas.table(canvas.radii) - 2) / 2, 0, 1)
     gap = np.clip((canvas.depth - 0.45) * 4, 0, 1) * wide * np.float32(0.7)
-    return level * full * (1 - gap)
+    return np.asarray(level * full * (1 - gap), np.float32)
 
 
 def _filament_maker(rng: Rng) -> Maker:
@@ -341,7 +345,10 @@ def filament_relief(rng: Rng, canvas: Canvas, diameter: float) -> FloatImage:
     """A thin fibre whose brightness changes along its way."""
     level = per_object(rng, canvas, 0.6, 1.0, 0.2)
     uneven = smooth_noise(rng, canvas.shape, max(diameter * 0.3, 2.0))
-    return level * dome(canvas, 0.5) * np.clip(1 + np.float32(0.2) * uneven, 0.3, 1.6)
+    return np.asarray(
+        level * dome(canvas, 0.5) * np.clip(1 + np.float32(0.2) * uneven, 0.3, 1.6),
+        np.float32,
+    )
 
 
 def _worm_maker(rng: Rng) -> Maker:
@@ -364,7 +371,7 @@ def worm_relief(rng: Rng, canvas: Canvas, diameter: float) -> FloatImage:
     body = dome(canvas, 0.4) * per_object(rng, canvas, 0.3, 0.7)
     grain = fractal_noise(rng, canvas.shape, max(diameter * 0.07, 1.5), 2)
     gut = np.clip((canvas.depth - 0.4) * 3, 0, 1) * (0.35 + np.float32(0.25) * grain)
-    return np.maximum(cuticle, body + gut) * (canvas.labels > 0)
+    return np.asarray(np.maximum(cuticle, body + gut) * (canvas.labels > 0), np.float32)
 
 
 def _grain_maker(rng: Rng) -> Maker:
@@ -384,13 +391,21 @@ def grain_relief(rng: Rng, canvas: Canvas, diameter: float) -> FloatImage:
     """A stone lit from one side, with a rough surface."""
     rows, cols = canvas.offsets()
     light, radius = rng.uniform(0, 2 * pi), canvas.table(canvas.radii)
-    slope = (rows * np.float32(np.sin(light)) + cols * np.float32(np.cos(light))) / radius
+    slope = (
+        rows * np.float32(np.sin(light)) + cols * np.float32(np.cos(light))
+    ) / radius
     rough = fractal_noise(rng, canvas.shape, max(diameter * 0.25, 2.0), 4, 0.8)
     shade = 0.75 - np.float32(rng.uniform(0.05, 0.3)) * np.clip(slope, -1.5, 1.5)
     shade = shade + np.float32(rng.uniform(0.03, 0.14)) * rough
     edge = np.clip(canvas.depth_pixels() / np.float32(max(diameter * 0.05, 1)), 0, 1)
-    return per_object(rng, canvas, 0.55, 1.0) * shade * (0.4 + 0.6 * edge) * (
-        canvas.labels > 0
+    return np.asarray(
+        (
+            per_object(rng, canvas, 0.55, 1.0)
+            * shade
+            * (0.4 + 0.6 * edge)
+            * (canvas.labels > 0)
+        ),
+        np.float32,
     )
 
 
@@ -408,17 +423,22 @@ def particle_relief(rng: Rng, canvas: Canvas, diameter: float) -> FloatImage:
     """A sphere under an electron beam: brighter towards its edge, or a solid ball."""
     level = per_object(rng, canvas, 0.75, 1.0)
     if rng.random() < 0.5:
-        edge = np.float32(rng.uniform(0.2, 0.6)) * (1 - np.clip(canvas.depth, 0, 1)) ** 2
+        edge = (
+            np.float32(rng.uniform(0.2, 0.6)) * (1 - np.clip(canvas.depth, 0, 1)) ** 2
+        )
         return level * (0.6 + edge) * (canvas.labels > 0)
     return level * dome(canvas, rng.uniform(0.2, 0.6))
 
 
 def _debris_maker(rng: Rng) -> Maker:
     def make(centre: Point, diameter: float) -> Outline:
-        if rng.random() < 0.5:
-            return polygon(rng, centre, diameter, sides=4, aspect=1.7, rounding=0.02)
         return blob(
-            rng, centre, diameter, aspect=rng.uniform(1, 2.5), irregularity=0.35, lobes=9
+            rng,
+            centre,
+            diameter,
+            aspect=rng.uniform(1, 2.5),
+            irregularity=0.35,
+            lobes=9,
         )
 
     return make
@@ -428,24 +448,57 @@ def debris_relief(rng: Rng, canvas: Canvas, diameter: float) -> FloatImage:
     """A ragged scrap with hard, uneven tone."""
     rough = fractal_noise(rng, canvas.shape, max(diameter * 0.15, 1.2), 2)
     tone = np.clip(0.9 + np.float32(0.4) * rough, 0.2, 1.6)
-    return per_object(rng, canvas, 0.6, 1.2) * tone * (canvas.labels > 0)
+    return np.asarray(
+        per_object(rng, canvas, 0.6, 1.2) * tone * (canvas.labels > 0), np.float32
+    )
 
 
 KINDS: dict[str, Kind] = {
     "nuclei": Kind("nucleus", _nucleus_maker, nucleus_relief),
     "cells": Kind("cell", _cell_maker, cell_relief, 2.2, 0.25, 0.35, 0.1),
-    "rod bacteria": Kind("rod bacterium", _rod_maker, rod_relief, 0.7, 0.12, 0.55, 0.05),
+    "rod bacteria": Kind(
+        "rod bacterium", _rod_maker, rod_relief, 0.7, 0.12, 0.55, 0.05
+    ),
     "cocci": Kind("coccus", _coccus_maker, coccus_relief, 0.4, 0.08, 0.7, 0.12),
     "yeast": Kind("yeast", _yeast_maker, yeast_relief, 1.0, 0.15, 0.5, 0.06),
     "filaments": Kind("filament", _filament_maker, filament_relief, 1.6, 0.3, 0, 0.35),
     "mitochondria": Kind(
-        "mitochondrion", _mitochondrion_maker, mitochondrion_relief, 1.1, 0.25, 0.2, 0.02
+        "mitochondrion",
+        _mitochondrion_maker,
+        mitochondrion_relief,
+        1.1,
+        0.25,
+        0.2,
+        0.02,
     ),
     "vesicles": Kind("vesicle", _vesicle_maker, vesicle_relief, 0.4, 0.2, 0.5, 0.05),
     "membranes": Kind("membrane", _membrane_maker, membrane_relief, 1.8, 0.3, 0, 0.3),
     "worms": Kind("worm", _worm_maker, worm_relief, 2.2, 0.15, 0.2, 0.12),
     "grains": Kind("grain", _grain_maker, grain_relief, 1.0, 0.3, 0.5, 0.15),
-    "particles": Kind("particle", _particle_maker, particle_relief, 0.6, 0.1, 0.6, 0.12),
+    "particles": Kind(
+        "particle", _particle_maker, particle_relief, 0.6, 0.1, 0.6, 0.12
+    ),
     "debris": Kind("debris", _debris_maker, debris_relief, 0.5, 0.5, 0.1, 0.05),
 }
 """By the plural that a user would type."""
+
+LOOKALIKES = (
+    {"cocci", "particles"},
+    {"grains", "particles"},
+    {"yeast", "vesicles"},
+    {"filaments", "membranes"},
+)
+"""Kinds that a picture alone does not tell apart."""
+
+
+def draw_kinds(rng: Rng, count: int) -> list[str]:
+    """Draw up to `count` different kinds, no two of them lookalikes."""
+    chosen: list[str] = []
+    for name in rng.permutation(list(KINDS)).tolist():
+        if len(chosen) < count and not _resembles(name, chosen):
+            chosen.append(name)
+    return chosen
+
+
+def _resembles(name: str, others: list[str]) -> bool:
+    return any({name, other} in LOOKALIKES for other in others)

@@ -6,11 +6,16 @@ from math import exp
 
 import numpy as np
 
-from napari_sam.synthetic.fields import FloatImage, fractal_noise, partition, smooth_noise
+from napari_sam.synthetic.fields import (
+    FloatImage,
+    fractal_noise,
+    partition,
+    smooth_noise,
+)
 from napari_sam.synthetic.kinds import KINDS, Rng, per_object
 from napari_sam.synthetic.optics import blur, draw_blur, expose, illumination, specks
 from napari_sam.synthetic.placement import draw_count, draw_diameter, log_uniform
-from napari_sam.synthetic.scene import Canvas, SyntheticScene
+from napari_sam.synthetic.scene import Canvas, SyntheticScene, largest_pieces
 from napari_sam.synthetic.shapes import Outline, blob
 
 
@@ -41,7 +46,9 @@ def glow(rng: Rng, signal: FloatImage, diameter: float) -> FloatImage:
     image = np.float32(ground) * cloud + blur(signal + haze, draw_blur(rng, diameter))
     image *= illumination(rng, (shape[0], shape[1]), rng.uniform(0, 0.2))
     top = log_uniform(rng, 0.25, 1.1)
-    return np.asarray(image / np.float32(max(float(image.max()), 0.1)) * top, np.float32)
+    return np.asarray(
+        image / np.float32(max(float(image.max()), 0.1)) * top, np.float32
+    )
 
 
 def record_glow(rng: Rng, canvas: Canvas, image: FloatImage) -> SyntheticScene:
@@ -68,27 +75,23 @@ def fluorescence_cells(rng: Rng, shape: tuple[int, int]) -> SyntheticScene:
         rng, shape, "cells", low=14, coverage=(0.1, 0.6)
     )
     nuclei = inner_nuclei(rng, canvas)
-    inside = nuclei.depth.clip(0, 1) ** np.float32(0.3)
+    inside = nuclei.depth.clip(0, 1) ** np.float32(0.3) * (canvas.labels > 0)
+    layer = largest_pieces(np.where(nuclei.labels > 0, canvas.labels, 0))
     tone = np.float32(rng.choice([-0.75, -0.5, 0.8, 1.5]))
     signal = np.maximum(relief * (1 + tone * inside), 0)
     scene = record_glow(rng, canvas, glow(rng, signal, diameter))
     return SyntheticScene(
-        scene.image, scene.labels, scene.classes, scene.modality, {"nucleus": nuclei.labels}
+        scene.image, scene.labels, scene.classes, scene.modality, {"nucleus": layer}
     )
 
 
 def inner_nuclei(rng: Rng, canvas: Canvas) -> Canvas:
-    """One nucleus in each object, with the object's id, on a canvas of its own."""
+    """One nucleus around the middle of each object, on a canvas of its own."""
     size = rng.uniform(0.55, 0.8)
     nuclei = Canvas(canvas.shape)
     for i in range(1, len(canvas) + 1):
         nucleus = _nucleus_within(rng, canvas, i, size)
         nuclei.put(nucleus, "nucleus", overlap=1.0)
-        if len(nuclei) < i:
-            nuclei._remember(nucleus, "nucleus")
-    belongs = nuclei.labels == canvas.labels
-    nuclei.labels *= belongs
-    nuclei.depth *= belongs
     return nuclei
 
 
@@ -146,7 +149,9 @@ def phase_contrast_cells(rng: Rng, shape: tuple[int, int]) -> SyntheticScene:
     A phase ring removes the low frequencies of the optical thickness, so the image
     is the thickness less its blurred self: this is what makes the halo.
     """
-    canvas, relief, diameter = populate(rng, shape, "cells", low=12, coverage=(0.1, 0.7))
+    canvas, relief, diameter = populate(
+        rng, shape, "cells", low=12, coverage=(0.1, 0.7)
+    )
     thickness = relief * per_object(rng, canvas, 0.6, 1.3)
     image = phase_contrast(rng, thickness, diameter)
     return record_bright(rng, canvas, image, "phase contrast", diameter)
@@ -189,14 +194,15 @@ def record_bright(
 
 
 def bright_field(rng: Rng, relief: FloatImage, diameter: float) -> FloatImage:
-    """Grey picture of bodies that absorb and refract, dark or bright, slightly ringed."""
+    """Grey picture of bodies that absorb and refract light, slightly ringed."""
     size = (relief.shape[0], relief.shape[1])
     sign = np.float32(rng.choice([-1.0, -1.0, 1.0]))
     ground = rng.uniform(0.45, 0.9) if sign < 0 else rng.uniform(0.15, 0.5)
     contrast = np.float32(rng.uniform(0.2, 0.6) * (ground if sign < 0 else 1 - ground))
     ring = relief - blur(relief, float(np.clip(diameter * 0.08, 0.8, 4)))
     image = ground + sign * contrast * (
-        relief * np.float32(rng.uniform(0.4, 1)) + ring * np.float32(rng.uniform(0.2, 1))
+        relief * np.float32(rng.uniform(0.4, 1))
+        + ring * np.float32(rng.uniform(0.2, 1))
     )
     cloud = np.float32(rng.uniform(0.002, 0.02)) * fractal_noise(rng, size, 12, 3)
     return np.asarray(image + cloud, np.float32)

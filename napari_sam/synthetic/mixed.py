@@ -77,9 +77,7 @@ def _populate(
     return canvas
 
 
-def _relief(
-    rng: Rng, canvas: Canvas, kinds: Sequence[str], unit: float
-) -> FloatImage:
+def _relief(rng: Rng, canvas: Canvas, kinds: Sequence[str], unit: float) -> FloatImage:
     """Each kind's own look on its own objects."""
     total = np.zeros(canvas.shape, np.float32)
     for name in kinds:
@@ -98,7 +96,9 @@ def _picture(
         return record_glow(rng, canvas, glow(rng, np.maximum(relief, 0), fine))
     if modality == "electron microscopy":
         image = cytoplasm(rng, canvas.shape, unit)
-        image = image * (1 - np.float32(rng.uniform(0.5, 0.85)) * np.clip(relief, -0.4, 1))
+        image = image * (
+            1 - np.float32(rng.uniform(0.5, 0.85)) * np.clip(relief, -0.4, 1)
+        )
         return record_electrons(rng, canvas, image, fine)
     paint = phase_contrast if modality == "phase contrast" else bright_field
     return record_bright(rng, canvas, paint(rng, relief, unit), modality, fine)

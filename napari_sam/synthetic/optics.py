@@ -37,7 +37,10 @@ def specks(
     """Dust: blurred dots of peak about 1, never part of the truth."""
     dust = np.zeros(shape, np.float32)
     if count:
-        rows, cols = rng.integers(shape[0], size=count), rng.integers(shape[1], size=count)
+        rows, cols = (
+            rng.integers(shape[0], size=count),
+            rng.integers(shape[1], size=count),
+        )
         dust[rows, cols] = rng.uniform(0.3, 1.0, count)
         dust = blur(dust, size) * np.float32(2 * np.pi * max(size, 0.4) ** 2)
     return dust

@@ -24,9 +24,11 @@ class SyntheticScene:
     Attributes
     ----------
     image : ndarray, uint8 or uint16, (H, W) or (H, W, 3)
-        The picture; three channels are red, green, blue.
-    labels : ndarray, int32, (H, W)
-        Instance ids 1..n, 0 is background. Each object is one 8-connected region.
+        The picture; three channels are red, green, blue. A volume is (Z, Y, X), a
+        series (T, Y, X).
+    labels : ndarray, int32, (H, W), (Z, Y, X) or (T, Y, X)
+        Instance ids, 0 is background. Each object is one region, in a series one
+        in each frame, where an id stays with its object.
     classes : dict of int to str
         The word of each id of `labels`.
     modality : str
@@ -34,6 +36,8 @@ class SyntheticScene:
     layers : dict of str to ndarray, int32, (H, W)
         Objects inside objects by their word, such as the nucleus of each cell.
         Every id is that of the object of `labels` it lies in.
+    parents : dict of int to int
+        In a series: the id that divided into this one.
     """
 
     image: NDArray[np.uint8] | NDArray[np.uint16]
@@ -41,6 +45,25 @@ class SyntheticScene:
     classes: dict[int, str]
     modality: str = ""
     layers: dict[str, Labels] = field(default_factory=dict)
+    parents: dict[int, int] = field(default_factory=dict)
+
+
+def largest_pieces(labels: Labels) -> Labels:
+    """Keep only the largest connected piece of each id, in any number of dimensions.
+
+    Pixels that share a corner are connected in the plane, an edge in a volume.
+    """
+    pieces = connected_components(  # type: ignore[no-untyped-call]
+        labels, connectivity=2, background=0
+    )
+    sizes = np.bincount(pieces.ravel())
+    owner = np.zeros(sizes.size, np.int32)
+    owner[pieces.ravel()] = labels.ravel()
+    order = np.argsort(sizes, kind="stable")
+    largest = np.full(int(owner.max()) + 1, -1, np.int64)
+    largest[owner[order]] = order
+    is_largest = largest[owner] == np.arange(sizes.size)
+    return np.asarray(np.where(is_largest, owner, 0)[pieces], np.int32)
 
 
 class Canvas:
@@ -125,35 +148,18 @@ class Canvas:
 
     def tidy(self) -> None:
         """Keep each object's largest piece, drop crumbs, number the rest 1..n."""
-        pieces = connected_components(self.labels, connectivity=2, background=0)
-        sizes = np.bincount(pieces.ravel())
-        owner = np.zeros(sizes.size, np.int32)
-        owner[pieces.ravel()] = self.labels.ravel()
-        order = np.argsort(sizes, kind="stable")
-        largest = np.zeros(len(self) + 1, np.int64)
-        largest[owner[order]] = order
-        kept = [
-            i for i in range(1, len(self) + 1) if self._is_kept(i, largest, owner, sizes)
-        ]
-        lookup = np.zeros(sizes.size, np.int32)
-        lookup[largest[kept]] = np.arange(1, len(kept) + 1)
-        self.labels = lookup[pieces]
+        self.labels = largest_pieces(self.labels)
+        sizes = np.bincount(self.labels.ravel(), minlength=len(self) + 1)
+        kept = [i for i in range(1, len(self) + 1) if sizes[i] >= MIN_AREA]
+        lookup = np.zeros(len(self) + 1, np.int32)
+        lookup[kept] = np.arange(1, len(kept) + 1)
+        self.labels = lookup[self.labels]
         self.depth *= self.labels > 0
         self._select([0, *kept])
 
     def classes(self) -> dict[int, str]:
         """The word of each id."""
         return {i: self.words[i] for i in range(1, len(self) + 1)}
-
-    @staticmethod
-    def _is_kept(
-        i: int,
-        largest: NDArray[np.int64],
-        owner: NDArray[np.int32],
-        sizes: NDArray[np.int64],
-    ) -> bool:
-        piece = largest[i]
-        return bool(owner[piece] == i and sizes[piece] >= MIN_AREA)
 
     def _select(self, ids: list[int]) -> None:
         self.centres = [self.centres[i] for i in ids]

@@ -89,15 +89,15 @@ def capsule(
     extra = abs(bend) * length
     height = abs(sin(angle)) * length / 2 + abs(cos(angle)) * extra + width / 2
     across_cols = abs(cos(angle)) * length / 2 + abs(sin(angle)) * extra + width / 2
-    top, left, along, across = _frame(centre, height, across_cols, angle)
+    top, left, along, aside = _frame(centre, height, across_cols, angle)
     straight = max((length - width) / 2, 0.0)
-    across = across - 4 * bend / max(length, 1) * along * along + bend * length / 2
+    across = aside - 4 * bend / max(length, 1) * along * along + bend * length / 2
     beyond = np.maximum(np.abs(along) - straight, 0)
     half = width / 2
     distance = np.sqrt(beyond * beyond + across * across) / half
     if waist:
         distance = distance / (1 - waist * np.exp(-((along / half) ** 2)))
-    return Outline(top, left, 1 - distance, centre, half, angle)
+    return Outline(top, left, np.asarray(1 - distance, np.float32), centre, half, angle)
 
 
 def polygon(
@@ -187,7 +187,7 @@ def wandering_path(
     heading = rng.uniform(0, 2 * pi) + np.cumsum(bends) * scale
     moves = np.stack([np.sin(heading), np.cos(heading)], 1) * step
     path = np.cumsum(moves, 0)
-    return path - path[count // 2] + np.asarray(start)
+    return np.asarray(path - path[count // 2] + np.asarray(start), np.float64)
 
 
 def _stamp_disc(depth: FloatImage, row: float, col: float, radius: float) -> None:
