@@ -290,6 +290,17 @@ def random_objects(rng: Rng, shape: tuple[int, int]) -> SyntheticScene:
 
 
 def _ground(rng: Rng, shape: tuple[int, int]) -> FloatImage:
+    """One random surface, or a patchwork of two: edges that are no objects' outlines."""
+    surface = _surface(rng, shape)
+    if rng.random() < 0.6:
+        return surface
+    field = smooth_noise(rng, shape, log_uniform(rng, 20, max(shape)))
+    field = field - np.float32(rng.uniform(-0.8, 0.8))
+    patch = np.clip(0.5 + field * np.float32(log_uniform(rng, 1, 30)), 0, 1)[..., None]
+    return np.asarray(surface * patch + _surface(rng, shape) * (1 - patch), np.float32)
+
+
+def _surface(rng: Rng, shape: tuple[int, int]) -> FloatImage:
     """Two random colours mixed by a random texture, (H, W, 3)."""
     ends = rng.uniform(0.02, 0.98, (2, 3)).astype(np.float32)
     ends[1] = ends[0] + (ends[1] - ends[0]) * np.float32(log_uniform(rng, 0.03, 1))
