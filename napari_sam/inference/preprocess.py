@@ -68,7 +68,9 @@ def to_model_image(
         raise ImageError(f"gamma must be a positive number, not {gamma}.")
     channels = _split_channels(_checked(image), channel_axis)
     limits = None if contrast_limits is None else _limits(contrast_limits, channels)
-    bright = _unit_range(channels, normalisation, limits) ** np.float32(gamma)
+    bright = _unit_range(channels, normalisation, limits)
+    if gamma != 1:
+        bright = bright ** np.float32(gamma)
     colours = _to_rgb(bright, channel_map)
     if normalisation == "pocket":
         return colours
