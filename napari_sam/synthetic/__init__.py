@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from napari_sam.synthetic import colour, electron, light
+from napari_sam.synthetic import colour, electron, light, objects
 from napari_sam.synthetic.kinds import KINDS, Kind, draw_kinds
 from napari_sam.synthetic.mixed import MODALITIES, mixed
 from napari_sam.synthetic.movie import dividing_cells
@@ -36,7 +36,7 @@ SCENES: dict[str, Scene] = {
     "histology_nuclei": colour.histology_nuclei,
     "blood_smear": colour.blood_smear,
     "grains": colour.grains,
-    "random_objects": colour.random_objects,
+    "random_objects": objects.random_objects,
 }
 """A generator for each kind of picture: (rng, (rows, columns)) -> scene."""
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from napari_sam.synthetic.fields import FloatImage, fractal_noise, smooth_noise
-from napari_sam.synthetic.kinds import KINDS, Rng, per_object
+from napari_sam.synthetic.kinds import KINDS
 from napari_sam.synthetic.light import packed, populate
 from napari_sam.synthetic.optics import blur, expose, illumination
 from napari_sam.synthetic.placement import draw_count, log_uniform
+from napari_sam.synthetic.relief import Rng, per_object
 from napari_sam.synthetic.scene import Canvas, SyntheticScene
 
 MODALITY = "electron microscopy"

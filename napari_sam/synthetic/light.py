@@ -12,9 +12,10 @@ from napari_sam.synthetic.fields import (
     partition,
     smooth_noise,
 )
-from napari_sam.synthetic.kinds import KINDS, Rng, per_object
+from napari_sam.synthetic.kinds import KINDS
 from napari_sam.synthetic.optics import blur, draw_blur, expose, illumination, specks
 from napari_sam.synthetic.placement import draw_count, draw_diameter, log_uniform
+from napari_sam.synthetic.relief import Rng, per_object
 from napari_sam.synthetic.scene import Canvas, SyntheticScene, largest_pieces
 from napari_sam.synthetic.shapes import Outline, blob
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from napari_sam.synthetic.electron import cytoplasm, record_electrons
 from napari_sam.synthetic.fields import FloatImage
-from napari_sam.synthetic.kinds import KINDS, Rng
+from napari_sam.synthetic.kinds import KINDS
 from napari_sam.synthetic.light import (
     bright_field,
     glow,
@@ -17,6 +17,7 @@ from napari_sam.synthetic.light import (
     record_glow,
 )
 from napari_sam.synthetic.placement import draw_count, log_uniform
+from napari_sam.synthetic.relief import Rng
 from napari_sam.synthetic.scene import Canvas, SyntheticScene
 
 MODALITIES = ("fluorescence", "phase contrast", "bright field", "electron microscopy")

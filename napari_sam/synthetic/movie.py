@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam.synthetic.fields import FloatImage, fractal_noise
-from napari_sam.synthetic.kinds import dome
 from napari_sam.synthetic.optics import blur, expose, illumination
+from napari_sam.synthetic.relief import dome
 from napari_sam.synthetic.scene import Canvas, Labels, SyntheticScene, largest_pieces
 from napari_sam.synthetic.shapes import blob
 
