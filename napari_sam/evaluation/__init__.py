@@ -1,1 +1,1 @@
-"""Metrics, the simulated annotator, benchmarks and their report."""
+"""Metrics, the simulated annotator and the benchmark that joins them."""
