@@ -7,32 +7,36 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sam.structures import MaskRecord
 
-def paint_masks(
-    masks: Sequence[NDArray[np.bool_]],
-    ids: Sequence[int],
-    scores: Sequence[float],
-    shape: tuple[int, ...],
+
+def paint_records(
+    records: Sequence[MaskRecord], ids: Sequence[int], shape: tuple[int, int]
 ) -> NDArray[np.int32]:
-    """Paint masks into a label image; of two on one pixel the higher score wins.
+    """Paint masks into a label image.
+
+    Of two on one pixel, the one with the higher predicted IoU wins; of equal ones, the
+    earlier.
 
     Parameters
     ----------
-    masks : sequence of ndarray of bool, shape ``shape``
+    records : sequence of MaskRecord
     ids : sequence of int
-        Id of each mask, above 0.
-    scores : sequence of float
-        Such as the predicted IoU. Of equal ones the earlier mask wins.
+        Id of each, above 0.
     shape : tuple of int
-        (H, W) or more axes.
+        (H, W) of the full image.
 
     Returns
     -------
-    ndarray of int32, shape ``shape``
+    ndarray of int32, shape (H, W)
         0 where there is no mask.
     """
     labels = np.zeros(shape, np.int32)
-    order = np.argsort(-np.asarray(scores, np.float64), kind="stable")
-    for index in order[::-1]:
-        labels[masks[index]] = ids[index]
+    scores = np.array([-record.predicted_iou for record in records])
+    for index in np.argsort(scores, kind="stable")[::-1]:
+        record = records[index]
+        row, col = record.origin
+        height, width = record.mask.shape
+        window = labels[row : row + height, col : col + width]
+        window[record.mask] = ids[index]
     return labels

@@ -73,8 +73,16 @@ def write_overlay(
     write_picture(path, draw_overlay(picture, labels, opacity))
 
 
-def write_picture(path: Path, picture: Picture) -> None:
-    """Write uint8 pixels, (H, W) or (H, W, 3), to an image file.
+def write_picture(path: Path, picture: NDArray[np.generic]) -> None:
+    """Write pixels, (H, W) or (H, W, 3), to an image file.
+
+    Parameters
+    ----------
+    path : Path
+        Its extension decides the format. Missing folders are created; an existing file
+        is replaced.
+    picture : ndarray
+        uint8 or uint16.
 
     Raises
     ------

@@ -1,0 +1,64 @@
+"""Prompts made from the truth of a sample: what a user would show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from napari_sam.geometry import mask_to_box
+from napari_sam.structures import BoxPrompt, MaskPrompt, PointPrompt, PromptSet
+
+MAX_OBJECTS = 16
+MIN_AREA = 30
+# A rough mask goes beyond the object by this part of its inner radius.
+SWELLING = 0.4
+
+Mask = NDArray[np.bool_]
+
+
+def chosen_ids(labels: NDArray[np.integer]) -> list[int]:
+    """Choose up to `MAX_OBJECTS` objects evenly from an (H, W) label image.
+
+    Those under `MIN_AREA` pixels are left out: a demo is looked at by eye.
+    """
+    areas = np.bincount(labels.ravel())
+    ids = np.flatnonzero(areas >= MIN_AREA)
+    ids = ids[ids > 0]
+    steps = np.linspace(0, len(ids) - 1, min(MAX_OBJECTS, len(ids)))
+    return [int(ids[round(step)]) for step in steps]
+
+
+def centre_point(mask: Mask) -> PromptSet:
+    """Click the pixel that is farthest inside the object."""
+    row, col = np.unravel_index(np.argmax(_depth(mask)), mask.shape)
+    return PromptSet(points=(PointPrompt((float(row), float(col))),))
+
+
+def tight_box(mask: Mask) -> PromptSet:
+    """Draw the smallest box around the object."""
+    box = mask_to_box(mask)
+    assert box is not None  # chosen objects are never empty
+    return PromptSet(box=BoxPrompt(box[:2], box[2:]))
+
+
+def rough_mask(mask: Mask) -> PromptSet:
+    """Paint the object carelessly: beyond its outline all around."""
+    reach = max(2.0, SWELLING * float(_depth(mask).max()))
+    swollen = ndimage.distance_transform_edt(~mask) <= reach
+    return PromptSet(mask=MaskPrompt(swollen))
+
+
+PROMPT_KINDS: dict[str, Callable[[Mask], PromptSet]] = {
+    "point": centre_point,
+    "box": tight_box,
+    "mask": rough_mask,
+}
+
+
+def _depth(mask: Mask) -> NDArray[np.float64]:
+    """Distance of each pixel from outside the object, the image's border included."""
+    depth: NDArray[np.float64] = ndimage.distance_transform_edt(np.pad(mask, 1))
+    return depth[1:-1, 1:-1]

@@ -1,0 +1,87 @@
+"""The options that subcommands share, and the light types they are parsed into."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, NamedTuple
+
+import typer
+
+
+class Point(NamedTuple):
+    """A clicked pixel of the full image."""
+
+    row: float
+    col: float
+
+
+class Box(NamedTuple):
+    """A box of the full image, in pixels; the second corner is exclusive."""
+
+    row0: float
+    col0: float
+    row1: float
+    col1: float
+
+    def holds(self, point: Point) -> bool:
+        """Whether a point's pixel lies in the box."""
+        rows = self.row0 <= point.row < self.row1
+        return rows and self.col0 <= point.col < self.col1
+
+    @property
+    def area(self) -> float:
+        """Area in pixels."""
+        return (self.row1 - self.row0) * (self.col1 - self.col0)
+
+
+class Multimask(StrEnum):
+    """Which of a prompt's candidates are written."""
+
+    best = "best"
+    all = "all"
+
+
+def parse_point(text: str) -> Point:
+    """Read ``Y,X``.
+
+    Raises
+    ------
+    typer.BadParameter
+        It is not two numbers.
+    """
+    return Point(*_numbers(text, "Y,X", 2))
+
+
+def parse_box(text: str) -> Box:
+    """Read ``Y0,X0,Y1,X1``.
+
+    Raises
+    ------
+    typer.BadParameter
+        It is not four numbers.
+    """
+    return Box(*_numbers(text, "Y0,X0,Y1,X1", 4))
+
+
+def _numbers(text: str, wanted: str, count: int) -> list[float]:
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) != count:
+        raise typer.BadParameter(f"{text!r} is not {wanted}: {count} numbers.")
+    return numbers
+
+
+ModelOption = Annotated[
+    str, typer.Option("--model", help="A name of 'napari-sam models list'.")
+]
+DeviceOption = Annotated[
+    str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.")
+]
+DtypeOption = Annotated[
+    str, typer.Option("--dtype", help="auto, float32, bfloat16 or float16.")
+]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print the result as JSON, for programs.")
+]

@@ -1,0 +1,267 @@
+"""The work of ``napari-sam segment``."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sam.cli.images import read_image, read_mask_labels
+from napari_sam.cli.objects import PromptedObject, group_prompts
+from napari_sam.cli.options import Box, Point
+from napari_sam.cli.progress import progress_bar
+from napari_sam.export import get_exporter
+from napari_sam.export.label_image import paint_records
+from napari_sam.export.overlay import write_overlay
+from napari_sam.geometry import mask_to_box
+from napari_sam.structures import MaskPrediction, MaskRecord, PromptSet, Provenance
+
+if TYPE_CHECKING:
+    from napari_sam.inference.predictor import SamPredictor
+
+# Objects decoded at a time: their full-size candidates are in memory together.
+CHUNK = 16
+
+
+@dataclass(frozen=True, eq=False)
+class SegmentJob:
+    """What a user asked for; see ``napari-sam segment --help``."""
+
+    image: Path
+    out: Path
+    points: tuple[Point, ...] = ()
+    negatives: tuple[Point, ...] = ()
+    boxes: tuple[Box, ...] = ()
+    mask: Path | None = None
+    each_point: bool = False
+    all_candidates: bool = False
+    model: str = "pocket"
+    device: str = "auto"
+    dtype: str = "auto"
+    channel_axis: int | None = None
+    overlay: Path | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class FoundObject:
+    """An object's candidates, best first."""
+
+    id: int
+    prompts: PromptSet
+    candidates: tuple[MaskRecord, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Segmentation:
+    """What came of a job.
+
+    Attributes
+    ----------
+    objects : list of FoundObject
+    shape : tuple of int
+        (H, W) of the image.
+    device, dtype, checkpoint : str
+        What ran; ``checkpoint`` is a SHA256.
+    seconds : dict of str to float
+        By step.
+    """
+
+    objects: list[FoundObject]
+    shape: tuple[int, int]
+    device: str
+    dtype: str
+    checkpoint: str
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+def run_job(job: SegmentJob) -> Segmentation:
+    """Segment an image file and write the results.
+
+    Parameters
+    ----------
+    job : SegmentJob
+
+    Returns
+    -------
+    Segmentation
+
+    Raises
+    ------
+    NapariSamError
+        A file, a prompt, the model or an output cannot be used.
+    """
+    image = read_image(job.image)
+    started = time.perf_counter()
+    predictor = load_predictor(job.model, job.device, job.dtype)
+    loaded = time.perf_counter()
+    with progress_bar("Encoding the image"):
+        predictor.set_image(image, channel_axis=job.channel_axis)
+    encoded = time.perf_counter()
+    shape = predictor.embedding.image_shape
+    labels = None if job.mask is None else read_mask_labels(job.mask, shape)
+    prompted = group_prompts(
+        job.points, job.negatives, job.boxes, labels, job.each_point
+    )
+    objects = predict_objects(predictor, prompted, job.all_candidates)
+    decoded = time.perf_counter()
+    _write(job, image, objects, shape)
+    return Segmentation(
+        objects,
+        shape,
+        device=str(predictor.model.device),
+        dtype=str(predictor.model.compute_dtype).removeprefix("torch."),
+        checkpoint=predictor.model.checkpoint_sha256 or "",
+        seconds={
+            "load": loaded - started,
+            "encode": encoded - loaded,
+            "decode": decoded - encoded,
+        },
+    )
+
+
+def load_predictor(model: str, device: str, dtype: str) -> SamPredictor:
+    """Create a model, downloading it first if need be, and its predictor.
+
+    Parameters
+    ----------
+    model, device, dtype : str
+        As for `napari_sam.create_model`.
+
+    Raises
+    ------
+    ModelError, CheckpointError
+        As `napari_sam.create_model`.
+    """
+    with progress_bar(f"Fetching {model}", in_bytes=True) as advance:
+        from napari_sam.nn.checkpoint import ensure_checkpoint
+
+        ensure_checkpoint(model, progress=advance)
+    with progress_bar(f"Loading {model}"):
+        from napari_sam.inference.predictor import SamPredictor
+        from napari_sam.nn.registry import create_model
+
+        return SamPredictor(create_model(model, device=device, dtype=dtype))
+
+
+def predict_objects(
+    predictor: SamPredictor,
+    prompted: list[PromptedObject],
+    all_candidates: bool = False,
+) -> list[FoundObject]:
+    """Predict the masks of objects of the predictor's image.
+
+    One click leaves open what is meant, so the model is asked for three candidates and
+    the best is kept; other prompts are clear, and it is asked for one.
+
+    Parameters
+    ----------
+    predictor : SamPredictor
+        With its image set.
+    prompted : list of PromptedObject
+    all_candidates : bool
+        Ask for three candidates everywhere, and keep them.
+
+    Returns
+    -------
+    list of FoundObject
+        In the order of ``prompted``.
+    """
+    found: dict[int, FoundObject] = {}
+    with progress_bar("Segmenting objects") as advance:
+        for multimask in (True, False):
+            group = [
+                each
+                for each in prompted
+                if (all_candidates or _is_ambiguous(each.prompts)) is multimask
+            ]
+            for chunk in _chunks(group):
+                for each in _predict(predictor, chunk, multimask, all_candidates):
+                    found[each.id] = each
+                advance(len(found), len(prompted))
+    return [found[each.id] for each in prompted]
+
+
+def _predict(
+    predictor: SamPredictor,
+    chunk: list[PromptedObject],
+    multimask: bool,
+    all_candidates: bool,
+) -> list[FoundObject]:
+    predictions = predictor.predict_batch(
+        [each.prompts for each in chunk], multimask_output=multimask
+    )
+    found = []
+    for each, prediction in zip(chunk, predictions, strict=True):
+        provenance = Provenance(
+            predictor.model.name,
+            predictor.model.checkpoint_sha256 or "",
+            each.prompts,
+        )
+        order = np.argsort(-prediction.predicted_iou, kind="stable")
+        kept = order if all_candidates else order[:1]
+        records = tuple(_record(prediction, int(k), provenance) for k in kept)
+        found.append(FoundObject(each.id, each.prompts, records))
+    return found
+
+
+def _is_ambiguous(prompts: PromptSet) -> bool:
+    return len(prompts.points) == 1 and prompts.box is None and prompts.mask is None
+
+
+def _chunks(items: list[PromptedObject]) -> list[list[PromptedObject]]:
+    return [items[start : start + CHUNK] for start in range(0, len(items), CHUNK)]
+
+
+def _record(
+    prediction: MaskPrediction, index: int, provenance: Provenance
+) -> MaskRecord:
+    """Cut a candidate out of the full image."""
+    mask = prediction.masks[index]
+    row0, col0, row1, col1 = mask_to_box(mask) or (0, 0, 0, 0)
+    return MaskRecord(
+        mask[row0:row1, col0:col1].copy(),
+        (row0, col0),
+        float(prediction.predicted_iou[index]),
+        float(prediction.stability_score[index]),
+        provenance,
+    )
+
+
+def _write(
+    job: SegmentJob,
+    image: NDArray[Any],
+    objects: list[FoundObject],
+    shape: tuple[int, int],
+) -> None:
+    ids = [each.id for each in objects]
+    planes = [
+        paint_records(records, ids, shape)
+        for records in zip(*(each.candidates for each in objects), strict=True)
+    ]
+    labels = np.stack(planes) if job.all_candidates else planes[0]
+    get_exporter("labels-tiff").write(job.out, labels)
+    if job.overlay is not None:
+        write_overlay(job.overlay, picture_of(image, job.channel_axis), planes[0])
+
+
+def picture_of(
+    image: NDArray[Any], channel_axis: int | None = None
+) -> NDArray[np.uint8]:
+    """Stretch an image to what a person sees, uint8 (H, W, 3).
+
+    Parameters
+    ----------
+    image : ndarray
+        As for `SamPredictor.set_image`.
+    channel_axis : int, optional
+        Axis of the channels.
+    """
+    from napari_sam.inference.preprocess import to_model_image
+
+    bright = to_model_image(image, normalisation="pocket", channel_axis=channel_axis)
+    picture: NDArray[np.uint8] = np.round(bright * 255).astype(np.uint8)
+    return np.moveaxis(picture, 0, -1)
