@@ -11,7 +11,11 @@ import torch.nn.functional as functional
 from torch import Tensor, nn
 
 from napari_sam.nn.prompt_encoder import LayerNorm2d
-from napari_sam.nn.transformer import TwoWayTransformer
+from napari_sam.nn.transformer import (
+    ImageProjections,
+    TwoWayTransformer,
+    as_cells,
+)
 
 
 class MLP(nn.Module):
@@ -104,18 +108,24 @@ class MaskDecoder(nn.Module):
         tuple of Tensor
             Mask logits (B, K, 4 H, 4 W) and predicted IoU (B, K).
         """
-        tokens, cells = self.attend(
-            image_embeddings + dense_prompt_embeddings,
-            image_pe,
-            sparse_prompt_embeddings,
-        )
+        image = image_embeddings + dense_prompt_embeddings
+        tokens, cells = self.attend(image, image_pe, sparse_prompt_embeddings)
+        return self.predict(tokens, cells, multimask_output)
+
+    def predict(
+        self, tokens: Tensor, cells: Tensor, multimask_output: bool
+    ) -> tuple[Tensor, Tensor]:
+        """Turn the results of `attend` into mask logits and predicted IoU."""
         kept = slice(1, None) if multimask_output else slice(0, 1)
-        upscaled = self.output_upscaling(cells)
-        masks = self.mix_masks(tokens, upscaled, kept)
+        masks = self._upscale_and_mix(cells, self._mask_weights(tokens, kept))
         return masks, self.iou_prediction_head(tokens[:, 0])[:, kept]
 
     def attend(
-        self, image: Tensor, image_pe: Tensor, sparse_prompt_embeddings: Tensor
+        self,
+        image: Tensor,
+        image_pe: Tensor,
+        sparse_prompt_embeddings: Tensor,
+        projections: ImageProjections | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Run the transformer; return tokens (B, N, C) and cells (B, C, H, W)."""
         output = torch.cat([self.iou_token.weight, self.mask_tokens.weight])
@@ -123,16 +133,48 @@ class MaskDecoder(nn.Module):
         tokens = torch.cat(
             [output.expand(batch, -1, -1), sparse_prompt_embeddings], dim=1
         )
-        tokens, cells = self.transformer(image, image_pe, tokens)
+        tokens, cells = self.transformer(image, image_pe, tokens, projections)
         return tokens, cells.transpose(1, 2).unflatten(2, image.shape[-2:])
 
     def mix_masks(self, tokens: Tensor, upscaled: Tensor, kept: slice) -> Tensor:
         """Mix upscaled features (B, C / 8, H, W) into the ``kept`` masks' logits."""
+        weights = self._mask_weights(tokens, kept)
+        masks = weights @ upscaled.flatten(2)
+        return masks.unflatten(2, upscaled.shape[2:])
+
+    def _mask_weights(self, tokens: Tensor, kept: slice) -> Tensor:
+        """Weights of the upscaled features for each kept mask, (B, K, C / 8)."""
         indices = range(self.num_mask_tokens)[kept]
-        weights = torch.stack(
-            [self.output_hypernetworks_mlps[i](tokens[:, 1 + i]) for i in indices],
-            dim=1,
+        weights = [
+            self.output_hypernetworks_mlps[i](tokens[:, 1 + i]) for i in indices
+        ]
+        return torch.stack(weights, dim=1)
+
+    def _upscale_and_mix(self, cells: Tensor, weights: Tensor) -> Tensor:
+        """Do `output_upscaling` and mix its features into masks.
+
+        A transposed convolution with stride 2 and kernel 2 is a linear layer that gives
+        each cell its four children. Kept with their cell until the masks are mixed,
+        the features need no rearranging and are normalised along the last axis.
+        """
+        up1, norm, act, up2, _ = self.output_upscaling
+        height, width = cells.shape[2:]
+        x = _children(as_cells(cells), up1)
+        shape = (norm.weight.numel(),)
+        x = act(functional.layer_norm(x, shape, norm.weight, norm.bias, norm.eps))
+        x = act(_children(x, up2))
+        masks = weights @ x.flatten(1, 3).transpose(1, 2)
+        # (row, column, then row and column among the children, twice)
+        masks = masks.unflatten(2, (height, width, 2, 2, 2, 2))
+        return masks.permute(0, 1, 2, 4, 6, 3, 5, 7).reshape(
+            *masks.shape[:2], 4 * height, 4 * width
         )
-        batch, channels, height, width = upscaled.shape
-        masks = weights @ upscaled.reshape(batch, channels, height * width)
-        return masks.reshape(batch, -1, height, width)
+
+
+def _children(x: Tensor, up: nn.ConvTranspose2d) -> Tensor:
+    """Apply a 2x2 transposed convolution to cells (..., C), as (..., 4, C')."""
+    outputs = up.weight.shape[1]
+    weight = up.weight.permute(2, 3, 1, 0).flatten(0, 2)
+    assert up.bias is not None
+    x = functional.linear(x, weight, up.bias.repeat(4))
+    return x.unflatten(-1, (4, outputs))
