@@ -14,6 +14,7 @@ from skimage import io
 
 from napari_sam.errors import DataError
 from napari_sam.inference.preprocess import to_model_image
+from napari_sam.synthetic import SCENES
 
 
 IMAGE_SUFFIXES = {".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp"}
@@ -151,7 +152,6 @@ class SyntheticSource:
     def __init__(
         self, kinds: Sequence[str] | None = None, shape: tuple[int, int] = (320, 320)
     ) -> None:
-        from napari_sam.synthetic import SCENES
         self.kinds = list(SCENES if kinds is None else kinds)
         self.shape = shape
 

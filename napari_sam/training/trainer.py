@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from napari_sam.errors import CheckpointError
 from napari_sam.nn.pocket import Pocket
@@ -69,7 +69,7 @@ class Trainer:
         self.recipe = recipe
         self.state_file = state_file
         self.average = AveragedModel(
-            model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema), use_buffers=True
+            model, multi_avg_fn=_moving_average(recipe.ema), use_buffers=True
         )
         self.optimizer = torch.optim.AdamW(
             _parameter_groups(model, recipe.weight_decay),
@@ -247,6 +247,25 @@ class Trainer:
     def _progress(self) -> Progress:
         means = [self._means.get(key, 0.0) for key in ("loss", "first_iou", "last_iou")]
         return Progress(self.step, self.seconds / 3600, *means)
+
+
+def _moving_average(
+    decay: float,
+) -> Callable[[list[Tensor], list[Tensor], int | Tensor], None]:
+    """An exponential moving average that forgets the first steps fast."""
+
+    @torch.no_grad()
+    def update(
+        averaged: list[Tensor], current: list[Tensor], count: int | Tensor
+    ) -> None:
+        weight = 1 - min(decay, (1 + float(count)) / (10 + float(count)))
+        for old, new in zip(averaged, current, strict=True):
+            if old.is_floating_point():
+                old.lerp_(new, weight)
+            else:
+                old.copy_(new)
+
+    return update
 
 
 def _parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, object]]:
