@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-import torch.nn.functional as functional
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
@@ -33,12 +32,12 @@ from napari_sam.inference.postprocess import (
 from napari_sam.structures import Frame, MaskPrediction, MaskPrompt, PromptSet
 
 if TYPE_CHECKING:
-    from napari_sam.nn.sam import Sam
+    from napari_sam.nn.sam import ImageContext, Sam
 
 # SAM's decoder gives one logit for 4 x 4 pixels of its input.
 MASK_STRIDE = 4
-# Objects decoded at a time: each takes some 50 MB while the decoder works on it.
-CHUNK = 16
+# Objects handed to the model at a time; it divides them further to fit its device.
+CHUNK = 64
 # A mask drawn by hand is as sure as this fraction, short of an infinite logit.
 CERTAINTY = 0.999
 BACKGROUND_LOGIT = float(-np.log(CERTAINTY / (1 - CERTAINTY)))
@@ -50,15 +49,15 @@ class FixedEmbedding(ImageEmbedding):
 
     Attributes
     ----------
-    encoded : object
-        What `Sam.encode_image` returned.
+    context : ImageContext
+        The image encoder's features and what the decoder derives from them.
     input_shape : tuple of int
         (height, width) of the resized image, before padding.
     input_size : int
         Side of the padded frame.
     """
 
-    encoded: Any
+    context: ImageContext
     input_shape: tuple[int, int]
     input_size: int
 
@@ -85,16 +84,28 @@ class FixedFraming:
     @torch.no_grad()
     def encode(self, image: NDArray[np.float32]) -> FixedEmbedding:
         """Embed an image (3, H, W) of whole numbers in 0..255."""
-        model = self._model
-        size: int = model.config.image_size
         image_shape = (image.shape[1], image.shape[2])
+        input_shape = longest_side_shape(image_shape, self._model.image_size)
+        pixels = self._tensor(_resize(image, input_shape))
+        features = self._model.encode_image(self._model.preprocess(pixels)[None])
+        return self.restore(features, image_shape)
+
+    @torch.no_grad()
+    def restore(self, features: Tensor, image_shape: tuple[int, int]) -> FixedEmbedding:
+        """Return the embedding of an image whose features were kept.
+
+        Parameters
+        ----------
+        features : Tensor
+            (1, C, h, w), the ``context.embedding`` of an earlier embedding.
+        image_shape : tuple of int
+            (height, width) of the full image.
+        """
+        model = self._model
+        context = model.image_context(features.to(model.pixel_mean.device))
+        size = model.image_size
         input_shape = longest_side_shape(image_shape, size)
-        pixels = torch.from_numpy(_resize(image, input_shape)).to(model.device)
-        pixels = (pixels - model.pixel_mean) / model.pixel_std
-        height, width = input_shape
-        padded = functional.pad(pixels, (0, size - width, 0, size - height))
-        encoded = model.encode_image(padded[None])
-        return FixedEmbedding(image_shape, model.name, encoded, input_shape, size)
+        return FixedEmbedding(image_shape, model.name, context, input_shape, size)
 
     @torch.no_grad()
     def decode(
@@ -109,7 +120,7 @@ class FixedFraming:
         for indices in _chunks(prompts):
             chunk = [prompts[index] for index in indices]
             logits, iou = self._model.decode(
-                embedding.encoded,
+                embedding.context,
                 points=self._points(chunk, embedding),
                 boxes=self._boxes(chunk, embedding),
                 masks=self._masks(chunk, embedding),
@@ -149,7 +160,7 @@ class FixedFraming:
 
     def _tensor(self, values: NDArray[Any]) -> Tensor:
         single = np.ascontiguousarray(values, dtype=np.float32)
-        return torch.from_numpy(single).to(self._model.device)
+        return torch.from_numpy(single).to(self._model.pixel_mean.device)
 
 
 def _resize(

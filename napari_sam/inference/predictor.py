@@ -11,6 +11,7 @@ from napari_sam.errors import ImageError, ModelError, PromptError
 from napari_sam.inference.framing import Framing, ImageEmbedding
 from napari_sam.inference.preprocess import to_model_image
 from napari_sam.inference.prompts import check_prompts, prompt_set
+from napari_sam.nn.registry import Normalisation, PretrainedConfig
 from napari_sam.structures import MaskPrediction, MaskPrompt, PromptSet
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class SamPredictor:
 
     def __init__(self, model: Sam) -> None:
         self._model = model
+        self._config: PretrainedConfig = _config(model)
         self._framing = _framing(model)
         self._embedding: ImageEmbedding | None = None
 
@@ -112,7 +114,7 @@ class SamPredictor:
         """
         pixels = to_model_image(
             image,
-            normalisation=self._model.config.normalisation,
+            normalisation=self._config.normalisation,
             channel_axis=channel_axis,
             channel_map=channel_map,
             contrast_limits=contrast_limits,
@@ -195,9 +197,18 @@ class SamPredictor:
             As `predict`.
         """
         embedding = self.embedding
-        accepted = self._model.config.prompts
+        accepted = self._config.prompts
         checked = [check_prompts(each, embedding, accepted) for each in prompts]
         return self._framing.decode(embedding, checked, multimask_output)
+
+
+def _config(model: Sam) -> PretrainedConfig:
+    """Return a model's conventions; its family's if it is not of `create_model`."""
+    known: PretrainedConfig | None = getattr(model, "config", None)
+    if known is not None:
+        return known
+    family: Normalisation = "pocket" if model.frame_kind == "pyramid" else "sam"
+    return PretrainedConfig(url=None, filename="", normalisation=family)
 
 
 def _framing(model: Sam) -> Framing:

@@ -1,0 +1,47 @@
+"""A SAM of two small blocks, with random weights that make masks worth comparing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from napari_sam.nn.image_encoder import build_vit_encoder
+from napari_sam.nn.sam import Sam, assemble_sam
+
+# The reference implementation takes the same names.
+SMALL = {"depth": 2, "embed_dim": 48, "num_heads": 2, "global_attn_indexes": (1,)}
+
+
+def randomise(model: nn.Module, seed: int) -> None:
+    """Fill in weights that start at zero, and make the masks less faint."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if "rel_pos" in name or name.endswith("pos_embed"):
+                weight.copy_(0.1 * torch.randn(weight.shape, generator=generator))
+            elif "hypernetworks" in name and name.endswith("2.weight"):
+                weight.mul_(8)
+
+
+@pytest.fixture(scope="session")
+def small_sam() -> Sam:
+    """A model of this package, on the CPU, in float32."""
+    torch.manual_seed(0)
+    model = assemble_sam(build_vit_encoder("samvit_base_patch16", **SMALL))
+    randomise(model, 0)
+    model.name = "small_sam"
+    return model
+
+
+def textured(shape: tuple[int, int], seed: int = 0) -> NDArray[np.uint8]:
+    """An RGB image with structure at several scales."""
+    generator = np.random.default_rng(seed)
+    image = generator.integers(0, 64, (*shape, 3))
+    for cells in (3, 9, 27):
+        coarse = generator.integers(0, 64, (cells, cells, 3))
+        rows, cols = (np.arange(side) * cells // side for side in shape)
+        image = image + coarse[np.ix_(rows, cols)]
+    return image.astype(np.uint8)
