@@ -163,9 +163,7 @@ class FixedFraming:
         return torch.from_numpy(single).to(self._model.pixel_mean.device)
 
 
-def _resize(
-    image: NDArray[np.float32], shape: tuple[int, int]
-) -> NDArray[np.float32]:
+def _resize(image: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.float32]:
     """Resize (3, H, W) with the 8-bit antialiased filter that SAM was trained with."""
     pixels = Image.fromarray(image.astype(np.uint8).transpose(1, 2, 0))
     resized = pixels.resize((shape[1], shape[0]), Image.Resampling.BILINEAR)

@@ -161,9 +161,7 @@ def crop_logits(logits: Tensor, frame: Frame) -> tuple[Tensor, Frame] | None:
     return cropped, Frame((float(origin[0]), float(origin[1])), frame.step, shape)
 
 
-def enlarge_logits(
-    logits: Tensor, frame: Frame, factor: int
-) -> tuple[Tensor, Frame]:
+def enlarge_logits(logits: Tensor, frame: Frame, factor: int) -> tuple[Tensor, Frame]:
     """Interpolate all logits of a frame to a grid ``factor`` times as fine."""
     height, width = (side * factor for side in frame.shape)
     fine = functional.interpolate(

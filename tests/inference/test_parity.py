@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache, partial
 from typing import Any
 
@@ -17,11 +18,12 @@ from segment_anything.modeling import (
     TwoWayTransformer,
 )
 from segment_anything.modeling import Sam as ReferenceSam
+from segment_anything.utils.amg import calculate_stability_score
+from torch import nn
 
 from napari_sam.inference.predictor import SamPredictor
 from napari_sam.nn.sam import Sam, build_sam_vit_b
 from napari_sam.structures import MaskPrediction
-from tests.inference.conftest import SMALL, randomise, textured
 
 SIZES = {
     "wide": (150, 500),
@@ -30,6 +32,7 @@ SIZES = {
     "1024": (1024, 1024),
     "larger": (700, 1500),
 }
+Image = Callable[..., NDArray[np.uint8]]
 Masks = NDArray[np.bool_]
 
 
@@ -37,9 +40,7 @@ def reference_of(model: Sam, **encoder: Any) -> segment_anything.SamPredictor:
     """Return the reference predictor with a model's weights."""
     norm = partial(torch.nn.LayerNorm, eps=1e-6)
     sam = ReferenceSam(
-        ImageEncoderViT(
-            norm_layer=norm, use_rel_pos=True, window_size=14, **encoder
-        ),
+        ImageEncoderViT(norm_layer=norm, use_rel_pos=True, window_size=14, **encoder),
         PromptEncoder(256, (64, 64), (1024, 1024), 16),
         MaskDecoder(
             transformer_dim=256, transformer=TwoWayTransformer(2, 256, 8, 2048)
@@ -50,9 +51,9 @@ def reference_of(model: Sam, **encoder: Any) -> segment_anything.SamPredictor:
 
 
 @pytest.fixture(scope="module")
-def predictors(small_sam: Sam) -> Any:
+def predictors(small_sam: Sam, small_sizes: dict[str, Any], textured: Image) -> Any:
     """Both predictors with an image set, made once for each size."""
-    reference = reference_of(small_sam, **SMALL)
+    reference = reference_of(small_sam, **small_sizes)
 
     @cache
     def embedded(size: str) -> tuple[Any, Any]:
@@ -139,8 +140,6 @@ def test_masks_from_earlier_logits_are_the_reference_s(
 
 
 def test_stability_is_the_reference_s(predictors: Any) -> None:
-    from segment_anything.utils.amg import calculate_stability_score
-
     ours, reference = predictors("wide")
     prompts = prompts_of("point", SIZES["wide"])
     logits, _, _ = reference.predict(**as_reference(prompts), return_logits=True)
@@ -150,7 +149,7 @@ def test_stability_is_the_reference_s(predictors: Any) -> None:
 
 
 def test_a_grey_image_is_the_reference_s_grey_rgb(
-    predictors: Any, small_sam: Sam
+    predictors: Any, small_sam: Sam, textured: Image
 ) -> None:
     _, reference = predictors("wide")
     grey = textured(SIZES["wide"], seed=3)[..., 0]
@@ -162,10 +161,12 @@ def test_a_grey_image_is_the_reference_s_grey_rgb(
 
 
 @pytest.mark.slow
-def test_the_base_model_is_the_reference_s() -> None:
+def test_the_base_model_is_the_reference_s(
+    randomise_weights: Callable[[nn.Module], None], textured: Image
+) -> None:
     torch.manual_seed(0)
     model = build_sam_vit_b()
-    randomise(model, 0)
+    randomise_weights(model)
     ours, shape = SamPredictor(model), SIZES["wide"]
     reference = reference_of(
         model,
