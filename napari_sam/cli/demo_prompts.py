@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_sam.geometry import mask_to_box
+from napari_sam.geometry import Box, mask_to_box
 from napari_sam.structures import BoxPrompt, MaskPrompt, PointPrompt, PromptSet
 
 MAX_OBJECTS = 16
@@ -33,32 +33,48 @@ def chosen_ids(labels: NDArray[np.integer]) -> list[int]:
 
 def centre_point(mask: Mask) -> PromptSet:
     """Click the pixel that is farthest inside the object."""
-    row, col = np.unravel_index(np.argmax(_depth(mask)), mask.shape)
-    return PromptSet(points=(PointPrompt((float(row), float(col))),))
+    top, left, *_ = _box(mask)
+    depth = _depth(mask)
+    row, col = np.unravel_index(np.argmax(depth), depth.shape)
+    return PromptSet(points=(PointPrompt((float(top + row), float(left + col))),))
 
 
 def tight_box(mask: Mask) -> PromptSet:
     """Draw the smallest box around the object."""
-    box = mask_to_box(mask)
-    assert box is not None  # chosen objects are never empty
+    box = _box(mask)
     return PromptSet(box=BoxPrompt(box[:2], box[2:]))
 
 
 def rough_mask(mask: Mask) -> PromptSet:
     """Paint the object carelessly: beyond its outline all around."""
     reach = max(2.0, SWELLING * float(_depth(mask).max()))
-    swollen = ndimage.distance_transform_edt(~mask) <= reach
+    margin = int(np.ceil(reach))
+    top, left, bottom, right = _box(mask)
+    around = (
+        slice(max(0, top - margin), bottom + margin),
+        slice(max(0, left - margin), right + margin),
+    )
+    swollen = np.zeros_like(mask)
+    swollen[around] = ndimage.distance_transform_edt(~mask[around]) <= reach
     return PromptSet(mask=MaskPrompt(swollen))
 
 
-PROMPT_KINDS: dict[str, Callable[[Mask], PromptSet]] = {
+KINDS: dict[str, Callable[[Mask], PromptSet]] = {
     "point": centre_point,
     "box": tight_box,
     "mask": rough_mask,
 }
 
 
+def _box(mask: Mask) -> Box:
+    box = mask_to_box(mask)
+    assert box is not None  # chosen objects are never empty
+    return box
+
+
 def _depth(mask: Mask) -> NDArray[np.float64]:
-    """Distance of each pixel from outside the object, the image's border included."""
-    depth: NDArray[np.float64] = ndimage.distance_transform_edt(np.pad(mask, 1))
+    """Distance of each pixel of the object's box from outside the object."""
+    top, left, bottom, right = _box(mask)
+    crop = np.pad(mask[top:bottom, left:right], 1)
+    depth: NDArray[np.float64] = ndimage.distance_transform_edt(crop)
     return depth[1:-1, 1:-1]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sam.cli.demo_prompts import PROMPT_KINDS, chosen_ids
+from napari_sam.cli.demo_prompts import KINDS, chosen_ids
 from napari_sam.cli.objects import PromptedObject
 from napari_sam.cli.progress import progress_bar
 from napari_sam.cli.segmenting import load_predictor, picture_of, predict_objects
@@ -19,7 +19,7 @@ from napari_sam.export.label_image import paint_records
 from napari_sam.export.overlay import draw_overlay, write_picture
 from napari_sam.geometry import mask_iou
 from napari_sam.samples import Sample, list_samples, load_sample
-from napari_sam.structures import MaskRecord
+from napari_sam.structures import MaskRecord, PromptSet
 
 if TYPE_CHECKING:
     from napari_sam.inference.predictor import SamPredictor
@@ -123,36 +123,46 @@ def _run_sample(
     plane = demo_plane(load_sample(name))
     ids = chosen_ids(plane.labels)
     truths = [plane.labels == each for each in ids]
+    prompts = {kind: [make(truth) for truth in truths] for kind, make in KINDS.items()}
     started = time.perf_counter()
     predictor.set_image(plane.image)
-    found = {kind: _predict(predictor, kind, ids, truths) for kind in PROMPT_KINDS}
+    found = {kind: _predict(predictor, ids, each) for kind, each in prompts.items()}
     seconds = time.perf_counter() - started
-    shape = (plane.labels.shape[0], plane.labels.shape[1])
-    picture = picture_of(plane.image)
-    write_picture(out / f"{name}.tif", plane.image)
-    for kind, records in found.items():
-        labels = paint_records(records, ids, shape)
-        get_exporter("labels-tiff").write(out / f"{name}_{kind}.tif", labels)
-        write_picture(out / f"{name}_{kind}.png", draw_overlay(picture, labels))
     row = DemoRow(
         name,
         len(ids),
         {kind: _mean_iou(records, truths) for kind, records in found.items()},
-        _given_iou(truths),
+        _given_iou(prompts["mask"], truths),
         seconds,
     )
-    panel = draw_overlay(picture, paint_records(found["box"], ids, shape))
-    return row, side_by_side(picture, panel)
+    return row, _write(plane, name, ids, found, out)
 
 
 def _predict(
-    predictor: SamPredictor, kind: str, ids: list[int], truths: list[Mask]
+    predictor: SamPredictor, ids: list[int], prompts: list[PromptSet]
 ) -> list[MaskRecord]:
-    make = PROMPT_KINDS[kind]
-    prompted = [
-        PromptedObject(id_, make(truth)) for id_, truth in zip(ids, truths, strict=True)
-    ]
+    prompted = [PromptedObject(*pair) for pair in zip(ids, prompts, strict=True)]
     return [each.candidates[0] for each in predict_objects(predictor, prompted)]
+
+
+def _write(
+    plane: Plane,
+    name: str,
+    ids: list[int],
+    found: dict[str, list[MaskRecord]],
+    out: Path,
+) -> Picture:
+    """Write a sample's files; return its panel of the overview."""
+    shape = (plane.labels.shape[0], plane.labels.shape[1])
+    picture = picture_of(plane.image)
+    write_picture(out / f"{name}.tif", plane.image)
+    overlays = {}
+    for kind, records in found.items():
+        labels = paint_records(records, ids, shape)
+        overlays[kind] = draw_overlay(picture, labels)
+        get_exporter("labels-tiff").write(out / f"{name}_{kind}.tif", labels)
+        write_picture(out / f"{name}_{kind}.png", overlays[kind])
+    return side_by_side(picture, overlays["box"])
 
 
 def _mean_iou(records: list[MaskRecord], truths: list[Mask]) -> float:
@@ -165,12 +175,9 @@ def _mean_iou(records: list[MaskRecord], truths: list[Mask]) -> float:
     return float(np.mean(scores))
 
 
-def _given_iou(truths: list[Mask]) -> float:
-    scores = []
-    for truth in truths:
-        given = PROMPT_KINDS["mask"](truth).mask
-        assert given is not None  # this kind always gives one
-        scores.append(mask_iou(given.values, truth))
+def _given_iou(prompts: list[PromptSet], truths: list[Mask]) -> float:
+    pairs = zip((each.mask for each in prompts), truths, strict=True)
+    scores = [mask_iou(mask.values, truth) for mask, truth in pairs if mask is not None]
     return float(np.mean(scores))
 
 

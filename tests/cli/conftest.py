@@ -12,7 +12,7 @@ import imageio.v3 as imageio
 import numpy as np
 import pytest
 
-from napari_sam.cli import main, segmenting
+from napari_sam.cli import demonstration, main, segmenting
 from napari_sam.structures import Frame, MaskPrediction, PromptSet
 
 Run = Callable[..., tuple[int, str, str]]
@@ -69,7 +69,8 @@ class DrawingPredictor:
 def predictor(monkeypatch: pytest.MonkeyPatch) -> DrawingPredictor:
     """Put a drawing predictor in the place of every model."""
     drawing = DrawingPredictor()
-    monkeypatch.setattr(segmenting, "load_predictor", lambda *_: drawing)
+    for module in (segmenting, demonstration):
+        monkeypatch.setattr(module, "load_predictor", lambda *_: drawing)
     return drawing
 
 
