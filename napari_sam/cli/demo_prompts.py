@@ -20,15 +20,17 @@ Mask = NDArray[np.bool_]
 
 
 def chosen_ids(labels: NDArray[np.integer]) -> list[int]:
-    """Choose up to `MAX_OBJECTS` objects evenly from an (H, W) label image.
+    """Choose the `MAX_OBJECTS` objects nearest the middle of an (H, W) label image.
 
     Those under `MIN_AREA` pixels are left out: a demo is looked at by eye.
     """
     areas = np.bincount(labels.ravel())
     ids = np.flatnonzero(areas >= MIN_AREA)
     ids = ids[ids > 0]
-    steps = np.linspace(0, len(ids) - 1, min(MAX_OBJECTS, len(ids)))
-    return [int(ids[round(step)]) for step in steps]
+    centres = ndimage.center_of_mass(labels > 0, labels, ids)
+    offsets = np.reshape(centres, (-1, 2)) - np.divide(labels.shape, 2)
+    nearest = np.argsort(np.abs(offsets).max(axis=1), kind="stable")
+    return sorted(int(id_) for id_ in ids[nearest[:MAX_OBJECTS]])
 
 
 def centre_point(mask: Mask) -> PromptSet:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sam.cli.contact_sheet import contact_sheet, half_and_half
 from napari_sam.cli.demo_prompts import KINDS, chosen_ids
 from napari_sam.cli.objects import PromptedObject
 from napari_sam.cli.progress import progress_bar
@@ -23,9 +24,6 @@ from napari_sam.structures import MaskRecord, PromptSet
 
 if TYPE_CHECKING:
     from napari_sam.inference.predictor import SamPredictor
-
-PANEL = 256
-COLUMNS = 3
 
 Mask = NDArray[np.bool_]
 Picture = NDArray[np.uint8]
@@ -162,7 +160,7 @@ def _write(
         overlays[kind] = draw_overlay(picture, labels)
         get_exporter("labels-tiff").write(out / f"{name}_{kind}.tif", labels)
         write_picture(out / f"{name}_{kind}.png", overlays[kind])
-    return side_by_side(picture, overlays["box"])
+    return half_and_half(picture, overlays["box"])
 
 
 def _mean_iou(records: list[MaskRecord], truths: list[Mask]) -> float:
@@ -179,42 +177,3 @@ def _given_iou(prompts: list[PromptSet], truths: list[Mask]) -> float:
     pairs = zip((each.mask for each in prompts), truths, strict=True)
     scores = [mask_iou(mask.values, truth) for mask, truth in pairs if mask is not None]
     return float(np.mean(scores))
-
-
-def side_by_side(left: Picture, right: Picture) -> Picture:
-    """Crop two pictures to one square panel: the left half and the right half.
-
-    Parameters
-    ----------
-    left, right : ndarray of uint8, shape (H, W, 3)
-
-    Returns
-    -------
-    ndarray of uint8, shape (PANEL, PANEL, 3)
-        Black where the pictures are smaller.
-    """
-    panel = np.zeros((PANEL, PANEL, 3), np.uint8)
-    top, start = (max(0, (side - PANEL) // 2) for side in left.shape[:2])
-    crop = (slice(top, top + PANEL), slice(start, start + PANEL))
-    joined = left[crop].copy()
-    half = joined.shape[1] // 2
-    joined[:, half:] = right[crop][:, half:]
-    joined[:, half : half + 1] = 255
-    panel[: joined.shape[0], : joined.shape[1]] = joined
-    return panel
-
-
-def contact_sheet(panels: list[Picture]) -> Picture:
-    """Lay panels of one size out in rows of `COLUMNS`, with a gap between them."""
-    gap = 6
-    count = len(panels) - len(panels) % COLUMNS or len(panels)
-    columns = min(COLUMNS, count)
-    rows = -(-count // columns)
-    pitch = PANEL + gap
-    sheet = np.full((rows * pitch - gap, columns * pitch - gap, 3), 255, np.uint8)
-    for number, panel in enumerate(panels[:count]):
-        row, col = divmod(number, columns)
-        sheet[row * pitch : row * pitch + PANEL, col * pitch : col * pitch + PANEL] = (
-            panel
-        )
-    return sheet
