@@ -7,6 +7,8 @@ from typing import Any
 from napari_sam.nn.download import checkpoint_path, download_url
 from napari_sam.nn.registry import PretrainedConfig, list_models, model_config
 
+_PROMPTS = ("point", "box", "mask", "text")
+
 
 def describe_all() -> list[dict[str, Any]]:
     """Return the JSON of ``models list``: `describe_model` of every model."""
@@ -37,7 +39,7 @@ def describe_model(name: str) -> dict[str, Any]:
         "architecture": config.architecture,
         "image_size": config.image_size,
         "normalisation": config.normalisation,
-        "prompts": sorted(config.prompts),
+        "prompts": [kind for kind in _PROMPTS if kind in config.prompts],
         "decoder_url": config.decoder_url,
         "decoder_xxh128": config.decoder_xxh128,
     }
@@ -54,7 +56,9 @@ def print_models(found: list[dict[str, Any]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("name", "state", "size", "prompts", "licence", "source")
+    table = Table()
+    for column in ("name", "state", "size", "prompts", "licence"):
+        table.add_column(column, no_wrap=True)
     for each in found:
         table.add_row(
             each["name"],
@@ -62,7 +66,6 @@ def print_models(found: list[dict[str, Any]]) -> None:
             _size(each["bytes"]),
             " ".join(each["prompts"]),
             each["licence"],
-            each["source"],
         )
     Console().print(table)
 

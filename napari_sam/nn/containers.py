@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import pickle
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ StateDict = dict[str, Tensor]
 _WRAPPERS = ("model_state", "state_dict", "model")
 _PREFIXES = ("sam.", "module.")
 _ZIP_MAGIC = b"PK\x03\x04"
+_TORCH_PICKLE = b"\x80\x02"
+_OTHER_PICKLES = (b"\x80\x03", b"\x80\x04", b"\x80\x05")
 
 
 def read_state_dict(path: Path) -> StateDict:
@@ -48,8 +51,10 @@ def read_state_dict(path: Path) -> StateDict:
     # The length of a safetensors header, under 2 ** 40, then the header itself.
     if head[5:9] == b"\0\0\0{":
         return unwrap(_read_safetensors(path), path)
-    if head[:4] == _ZIP_MAGIC or _is_pickle(head):
+    if head[:4] == _ZIP_MAGIC or head[:2] == _TORCH_PICKLE:
         return unwrap(_read_torch(path), path)
+    if head[:2] in _OTHER_PICKLES:
+        raise _refusal(path, "it was not written by torch.save")
     if looks_like_text(head):
         raise CheckpointError(_describe_text(path, head))
     raise CheckpointError(
@@ -98,10 +103,6 @@ def _kind(value: object) -> str:
     return f"an empty {name}" if value in ({}, [], ()) else f"a value of type {name}"
 
 
-def _is_pickle(head: bytes) -> bool:
-    return head[0] == 0x80 and len(head) > 1 and 2 <= head[1] <= 5
-
-
 def _read_head(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
@@ -140,18 +141,23 @@ def _read_safetensors(path: Path) -> StateDict:
 
 
 def _read_torch(path: Path) -> Any:
-    zipped = zipfile.is_zipfile(path)
-    if zipped and _is_torchscript(path):
-        raise CheckpointError(
-            f"{path} is refused: it is a TorchScript program, not a state dict; save "
-            "the model's state_dict() instead."
-        )
+    zipped = False
     try:
+        zipped = zipfile.is_zipfile(path)
+        if zipped and _is_torchscript(path):
+            raise CheckpointError(
+                f"{path} is refused: it is a TorchScript program, not a state dict; "
+                "save the model's state_dict() instead."
+            )
         # Mapped into memory, a file of gigabytes is not held twice.
         return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
-    except pickle.UnpicklingError as error:
-        raise _explain_refusal(path, error, zipped) from error
-    except Exception as error:  # torch names no class for a damaged file
+    except (CheckpointError, MemoryError):
+        raise
+    except Exception as error:
+        # Neither torch nor zipfile has one class for a damaged file.
+        wanted = _find_globals(path, error, zipped)
+        if wanted:
+            raise _refusal(path, f"it asks for {wanted}") from error
         raise CheckpointError(
             f"{path} is truncated or damaged and cannot be read; fetch it again."
         ) from error
@@ -162,17 +168,9 @@ def _is_torchscript(path: Path) -> bool:
         return any(name.endswith("/constants.pkl") for name in archive.namelist())
 
 
-def _explain_refusal(
-    path: Path, error: pickle.UnpicklingError, zipped: bool
-) -> CheckpointError:
-    """Tell a file that asks for code from one whose pickle is damaged."""
-    wanted = _find_globals(path, error, zipped)
-    if wanted is None:
-        return CheckpointError(
-            f"{path} is truncated or damaged and cannot be read; fetch it again."
-        )
+def _refusal(path: Path, reason: str) -> CheckpointError:
     return CheckpointError(
-        f"{path} is refused: it is a pickle that would run code ({wanted}), as "
+        f"{path} is refused: it is a pickle that would run code ({reason}), as "
         "training states do. If you trust where it comes from, convert it where it was "
         "trained: micro_sam.util.export_custom_sam_model(checkpoint_path, model_type, "
         "save_path), or state = torch.load(path, weights_only=False); "
@@ -180,13 +178,18 @@ def _explain_refusal(
     )
 
 
-def _find_globals(
-    path: Path, error: pickle.UnpicklingError, zipped: bool
-) -> str | None:
-    """Name what the pickle wants to import, without importing it."""
-    if zipped:
-        names = torch.serialization.get_unsafe_globals_in_checkpoint(path)
-        if names:
-            return ", ".join(sorted(names)[:3])
+def _find_globals(path: Path, error: Exception, zipped: bool) -> str:
+    """Name what a refused pickle wants to import, without importing it.
+
+    Empty where the pickle was not refused but damaged.
+    """
     text = str(error)
-    return "objects of its own" if "GLOBAL" in text or "REDUCE" in text else None
+    refused = isinstance(error, pickle.UnpicklingError)
+    if not refused or ("GLOBAL" not in text and "REDUCE" not in text):
+        return ""
+    names: list[str] = []
+    if zipped:
+        # A pickle that is refused may be damaged further on.
+        with suppress(Exception):
+            names = torch.serialization.get_unsafe_globals_in_checkpoint(path)
+    return ", ".join(sorted(names)[:3]) or "objects of its own"

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 MIRROR_VARIABLE = "NAPARI_SAM_MIRROR"
 Progress = Callable[[int, int | None], None]
-_CHUNK = 1 << 20
+# What a broken transfer loses at most.
+_CHUNK = 1 << 16
 _TIMEOUT = 30.0
 
 
@@ -130,7 +131,7 @@ def _fetch(
     # Without a hash nobody could tell that two halves belong together.
     if not (config.sha256 or config.xxh128):
         part.unlink(missing_ok=True)
-    resumed = part.exists()
+    resumed = part.exists() and part.stat().st_size > 0
     try:
         _transfer(url, part, progress)
         _verify_part(part, config, url)

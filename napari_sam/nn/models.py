@@ -46,7 +46,7 @@ def _histopathology(
         url=f"{_GOETTINGEN}/{share}/download",
         filename=f"{name}.pt",
         xxh128=xxh128,
-        licence="not stated with the file",
+        licence="not stated",
         source=_GRIEBEL,
         normalisation="micro_sam",
         decoder_url=f"{_GOETTINGEN}/{decoder_share}/download",

@@ -97,6 +97,7 @@ def register_model(
     callable
         Decorator of a function without arguments that returns a `Sam` (or a module
         with its interface) with random weights, under the checkpoint's key names.
+        All that is random in it must be in its state dict.
 
     Raises
     ------
