@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -24,7 +24,7 @@ from torch import Tensor
 
 from napari_sam.geometry import image_to_frame, mask_to_box, resample, resized_frame
 from napari_sam.inference.framing import ImageEmbedding
-from napari_sam.inference.postprocess import crop_logits, enlarge_logits, paste_logits
+from napari_sam.inference.postprocess import crop_logits, paste_logits
 from napari_sam.nn.pocket import MASK_STRIDE, STRIDE, PocketFeatures
 from napari_sam.structures import Frame, MaskPrediction, MaskPrompt, PromptSet
 
@@ -188,9 +188,7 @@ class PyramidFraming:
         level = self._level(embedding, math.sqrt(sides[0] * sides[1]), max(sides))
         return self._view_at(embedding, centre, level)
 
-    def _view_of_clicks(
-        self, embedding: PyramidEmbedding, prompts: PromptSet
-    ) -> View:
+    def _view_of_clicks(self, embedding: PyramidEmbedding, prompts: PromptSet) -> View:
         """Let the dense head say how large the object under the clicks is."""
         chosen = [p.position for p in prompts.points if p.positive] or [
             p.position for p in prompts.points
@@ -217,9 +215,7 @@ class PyramidFraming:
         size = 2.0 ** (8 * float(dense[rows, cols].float().median()))
         return size / 2.0**level
 
-    def _level(
-        self, embedding: PyramidEmbedding, size: float, longest: float
-    ) -> int:
+    def _level(self, embedding: PyramidEmbedding, size: float, longest: float) -> int:
         """Level at which an object of ``size`` image pixels is seen best."""
         wanted = math.log2(WANTED_SIZE / size)
         fitting = math.log2(LARGEST_SHARE * self._window / longest)
@@ -493,9 +489,7 @@ def _block_span(index: int, side: int, level: int, window: int) -> tuple[int, in
     return start, start + 32 * math.ceil((stop - start) / 32)
 
 
-def _image_indices(
-    span: tuple[int, int], level: int, side: int
-) -> NDArray[np.intp]:
+def _image_indices(span: tuple[int, int], level: int, side: int) -> NDArray[np.intp]:
     """Image rows or columns under a span; past the edge the last one goes on."""
     start, stop = (round(edge * 2.0**-level) for edge in span)
     return np.clip(np.arange(start, stop), 0, side - 1)

@@ -108,7 +108,7 @@ def _resample(
     source: TrainingImage, corner: tuple[float, float], side: float, window: int
 ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
     start = [int(np.floor(value)) for value in corner]
-    length = max(int(round(side)), 1)
+    length = max(round(side), 1)
     height, width = source.labels.shape
     # Past the image's edge its last pixels go on, as they do when predicting.
     rows = np.clip(np.arange(start[0], start[0] + length), 0, height - 1)

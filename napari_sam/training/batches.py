@@ -99,10 +99,12 @@ def make_batch(source: Source, recipe: Recipe, step: int) -> Batch:
         windows.append(window)
     stacked = np.stack(masks)
     # The dense head answers at half resolution; labels are thinned to match.
-    dense = np.stack([dense_targets(window.labels)[:, 1::2, 1::2] for window in windows])
+    dense = np.stack(
+        [dense_targets(window.labels)[:, 1::2, 1::2] for window in windows]
+    )
     return Batch(
         torch.from_numpy(np.stack([window.image for window in windows])),
-        torch.from_numpy(dense),
+        torch.from_numpy(np.stack(dense)),
         torch.tensor([window.complete for window in windows]),
         torch.tensor(index),
         half_resolution(stacked),

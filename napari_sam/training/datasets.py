@@ -16,7 +16,6 @@ from napari_sam.errors import DataError
 from napari_sam.inference.preprocess import to_model_image
 from napari_sam.synthetic import SCENES
 
-
 IMAGE_SUFFIXES = {".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp"}
 
 

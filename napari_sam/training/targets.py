@@ -30,7 +30,8 @@ def dense_targets(labels: NDArray[np.int32]) -> NDArray[np.float32]:
     if len(ids) == 0:
         return targets
     inside = labels > 0
-    depth = ndimage.distance_transform_edt(inside & ~find_boundaries(labels, mode="inner"))
+    interior = inside & ~find_boundaries(labels, mode="inner")
+    depth = ndimage.distance_transform_edt(interior)
     centres = np.array(ndimage.maximum_position(depth, labels, ids))
     areas = np.bincount(labels.ravel())[ids]
     lookup = np.zeros(ids[-1] + 1, dtype=np.intp)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -134,7 +133,7 @@ class Trainer:
         self.state_file.parent.mkdir(parents=True, exist_ok=True)
         partial = self.state_file.with_suffix(".partial")
         torch.save(state, partial)
-        os.replace(partial, self.state_file)
+        partial.replace(self.state_file)
 
     def resume(self) -> None:
         """Go on from the saved state.
