@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,7 +77,7 @@ class Segmentation:
     device: str
     dtype: str
     checkpoint: str
-    seconds: dict[str, float] = field(default_factory=dict)
+    seconds: dict[str, float]
 
 
 def run_job(job: SegmentJob) -> Segmentation:
@@ -94,33 +96,38 @@ def run_job(job: SegmentJob) -> Segmentation:
     NapariSamError
         A file, a prompt, the model or an output cannot be used.
     """
+    seconds: dict[str, float] = {}
     image = read_image(job.image)
-    started = time.perf_counter()
-    predictor = load_predictor(job.model, job.device, job.dtype)
-    loaded = time.perf_counter()
-    with progress_bar("Encoding the image"):
+    with _timed(seconds, "load"):
+        predictor = load_predictor(job.model, job.device, job.dtype)
+    with _timed(seconds, "encode"), progress_bar("Encoding the image"):
         predictor.set_image(image, channel_axis=job.channel_axis)
-    encoded = time.perf_counter()
+    prompted = _prompted_objects(job, predictor.embedding.image_shape)
+    with _timed(seconds, "decode"):
+        objects = predict_objects(predictor, prompted, job.all_candidates)
     shape = predictor.embedding.image_shape
-    labels = None if job.mask is None else read_mask_labels(job.mask, shape)
-    prompted = group_prompts(
-        job.points, job.negatives, job.boxes, labels, job.each_point
-    )
-    objects = predict_objects(predictor, prompted, job.all_candidates)
-    decoded = time.perf_counter()
     _write(job, image, objects, shape)
+    model = predictor.model
     return Segmentation(
         objects,
         shape,
-        device=str(predictor.model.device),
-        dtype=str(predictor.model.compute_dtype).removeprefix("torch."),
-        checkpoint=predictor.model.checkpoint_sha256 or "",
-        seconds={
-            "load": loaded - started,
-            "encode": encoded - loaded,
-            "decode": decoded - encoded,
-        },
+        device=str(model.device),
+        dtype=str(model.compute_dtype).removeprefix("torch."),
+        checkpoint=model.checkpoint_sha256 or "",
+        seconds=seconds,
     )
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], step: str) -> Iterator[None]:
+    started = time.perf_counter()
+    yield
+    seconds[step] = time.perf_counter() - started
+
+
+def _prompted_objects(job: SegmentJob, shape: tuple[int, int]) -> list[PromptedObject]:
+    labels = None if job.mask is None else read_mask_labels(job.mask, shape)
+    return group_prompts(job.points, job.negatives, job.boxes, labels, job.each_point)
 
 
 def load_predictor(model: str, device: str, dtype: str) -> SamPredictor:
