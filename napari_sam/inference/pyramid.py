@@ -212,8 +212,8 @@ class PyramidFraming:
         dense = self._crop(embedding, view).dense[0, -1]
         inner = image_to_frame(positions, self._frame(view)).astype(int)
         rows, cols = np.clip(inner, 0, dense.shape[0] - 1).T
-        size = 2.0 ** (8 * float(dense[rows, cols].float().median()))
-        return size / 2.0**level
+        log_size = 8 * float(dense[rows, cols].float().median())
+        return math.pow(2.0, log_size - level)
 
     def _level(self, embedding: PyramidEmbedding, size: float, longest: float) -> int:
         """Level at which an object of ``size`` image pixels is seen best."""

@@ -13,6 +13,7 @@ chooses where they lie and at which scale.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as functional
@@ -345,6 +346,12 @@ class Pocket(nn.Module):
     """
 
     frame_kind = "pyramid"
+    # Set by `create_model`.
+    name: str = "pocket"
+    config: Any = None
+    checkpoint_sha256: str | None = None
+    device: torch.device = torch.device("cpu")
+    compute_dtype: torch.dtype = torch.float32
 
     def __init__(self, width: int = WIDTH, window: int = WINDOW) -> None:
         super().__init__()

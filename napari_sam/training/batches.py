@@ -53,7 +53,7 @@ class Batch:
     prompts: PromptBatch
 
 
-class BatchStream(IterableDataset):  # type: ignore[type-arg]
+class BatchStream(IterableDataset):
     """Batches of a run, each a function of the seed and its step alone.
 
     Parameters
@@ -85,7 +85,9 @@ def make_batch(source: Source, recipe: Recipe, step: int) -> Batch:
     torch.set_num_threads(1)
     rng = np.random.default_rng([recipe.seed, step])
     windows: list[TrainingWindow] = []
-    masks, index, real = [], [], []
+    masks: list[NDArray[np.bool_]] = []
+    index: list[int] = []
+    real: list[bool] = []
     while len(windows) < recipe.images:
         window = draw_window(source.draw(rng), rng, recipe.augment)
         ids = choose_objects(window, rng, recipe)
@@ -99,9 +101,7 @@ def make_batch(source: Source, recipe: Recipe, step: int) -> Batch:
         windows.append(window)
     stacked = np.stack(masks)
     # The dense head answers at half resolution; labels are thinned to match.
-    dense = np.stack(
-        [dense_targets(window.labels)[:, 1::2, 1::2] for window in windows]
-    )
+    dense = [dense_targets(window.labels)[:, 1::2, 1::2] for window in windows]
     return Batch(
         torch.from_numpy(np.stack([window.image for window in windows])),
         torch.from_numpy(np.stack(dense)),

@@ -131,8 +131,10 @@ def _is_image(path: Path) -> bool:
 def _read_array(path: Path) -> NDArray:
     try:
         if path.suffix.lower() in {".tif", ".tiff"}:
-            return tifffile.imread(path)
-        return io.imread(path)
+            array: NDArray = tifffile.imread(path)
+        else:
+            array = io.imread(path)
+        return array
     except Exception as error:
         raise DataError(f"{path} cannot be read as an image: {error}") from error
 

@@ -112,7 +112,8 @@ def first_click(
 
 def inner_depth(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Distance of each pixel to the outside; the border of the array is outside."""
-    return ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
+    padded: NDArray[np.float64] = ndimage.distance_transform_edt(np.pad(mask, 1))
+    return padded[1:-1, 1:-1]
 
 
 def noisy_box(

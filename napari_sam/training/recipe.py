@@ -86,7 +86,8 @@ class Recipe:
             values = json.loads(path.read_text())
         except (OSError, json.JSONDecodeError) as error:
             raise DataError(f"{path} is not a readable recipe: {error}") from error
-        return _fill(cls, values)
+        recipe: Recipe = _fill(cls, values)
+        return recipe
 
 
 def _fill(kind: type, values: dict[str, Any]) -> Any:

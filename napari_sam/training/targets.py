@@ -30,7 +30,8 @@ def dense_targets(labels: NDArray[np.int32]) -> NDArray[np.float32]:
     if len(ids) == 0:
         return targets
     inside = labels > 0
-    interior = inside & ~find_boundaries(labels, mode="inner")
+    edges = find_boundaries(labels, mode="inner")  # type: ignore[no-untyped-call]
+    interior = inside & ~edges
     depth = ndimage.distance_transform_edt(interior)
     centres = np.array(ndimage.maximum_position(depth, labels, ids))
     areas = np.bincount(labels.ravel())[ids]

@@ -21,6 +21,8 @@ from napari_sam.training.losses import dense_loss, mask_iou, mask_loss
 from napari_sam.training.prompts import correct
 from napari_sam.training.recipe import Recipe
 
+Tensors = tuple[Tensor, ...] | list[Tensor]
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -165,7 +167,7 @@ class Trainer:
             group["lr"] = self._learning_rate(progress)
         loss = self._loss(batch)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
         self.optimizer.step()
         self.average.update_parameters(self.model)
@@ -250,13 +252,11 @@ class Trainer:
 
 def _moving_average(
     decay: float,
-) -> Callable[[list[Tensor], list[Tensor], int | Tensor], None]:
+) -> Callable[[Tensors, Tensors, Tensor | int], None]:
     """An exponential moving average that forgets the first steps fast."""
 
     @torch.no_grad()
-    def update(
-        averaged: list[Tensor], current: list[Tensor], count: int | Tensor
-    ) -> None:
+    def update(averaged: Tensors, current: Tensors, count: Tensor | int) -> None:
         weight = 1 - min(decay, (1 + float(count)) / (10 + float(count)))
         for old, new in zip(averaged, current, strict=True):
             if old.is_floating_point():
