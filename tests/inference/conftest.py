@@ -24,7 +24,7 @@ SIZES: dict[str, Any] = {
 
 @pytest.fixture(scope="session")
 def small_sizes() -> dict[str, Any]:
-    """Sizes of `small_sam`'s encoder, under names that the reference takes too."""
+    """Sizes of the small encoder, under names that the reference takes too."""
     return SIZES
 
 
@@ -46,13 +46,24 @@ def randomise(model: nn.Module) -> None:
 
 
 @pytest.fixture(scope="session")
-def small_sam() -> Sam:
-    """A model of this package, on the CPU, in float32."""
-    torch.manual_seed(0)
-    model = assemble_sam(build_vit_encoder("samvit_base_patch16", **SIZES))
-    randomise(model)
-    model.name = "small_sam"
-    return model
+def build_small_sam() -> Callable[[int], Sam]:
+    """Return a function that builds a small model for an input of a side."""
+
+    def build(image_size: int) -> Sam:
+        torch.manual_seed(0)
+        encoder = build_vit_encoder("samvit_base_patch16", img_size=image_size, **SIZES)
+        model = assemble_sam(encoder, image_size)
+        randomise(model)
+        model.name = "small_sam"
+        return model
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def small_sam(build_small_sam: Callable[[int], Sam]) -> Sam:
+    """A model of this package, on the CPU, in float32, with an input of 256 pixels."""
+    return build_small_sam(256)
 
 
 @pytest.fixture(scope="session")

@@ -36,12 +36,18 @@ Image = Callable[..., NDArray[np.uint8]]
 Masks = NDArray[np.bool_]
 
 
+Both = Callable[[str, int], tuple[SamPredictor, segment_anything.SamPredictor]]
+
+
 def reference_of(model: Sam, **encoder: Any) -> segment_anything.SamPredictor:
     """Return the reference predictor with a model's weights."""
     norm = partial(torch.nn.LayerNorm, eps=1e-6)
+    size = model.image_size
     sam = ReferenceSam(
-        ImageEncoderViT(norm_layer=norm, use_rel_pos=True, window_size=14, **encoder),
-        PromptEncoder(256, (64, 64), (1024, 1024), 16),
+        ImageEncoderViT(
+            img_size=size, norm_layer=norm, use_rel_pos=True, window_size=14, **encoder
+        ),
+        PromptEncoder(256, (size // 16, size // 16), (size, size), 16),
         MaskDecoder(
             transformer_dim=256, transformer=TwoWayTransformer(2, 256, 8, 2048)
         ),
@@ -51,26 +57,19 @@ def reference_of(model: Sam, **encoder: Any) -> segment_anything.SamPredictor:
 
 
 @pytest.fixture(scope="module")
-def predictors(small_sam: Sam, small_sizes: dict[str, Any], textured: Image) -> Any:
-    """Both predictors with an image set, made once for each size."""
-    reference = reference_of(small_sam, **small_sizes)
+def predictors(
+    build_small_sam: Callable[[int], Sam], small_sizes: dict[str, Any], textured: Image
+) -> Both:
+    """Both predictors for an image size and an input size, made once."""
 
     @cache
-    def embedded(size: str) -> tuple[Any, Any]:
-        image = textured(SIZES[size])
-        ours = SamPredictor(small_sam)
-        ours.set_image(image)
-        reference.set_image(image)
-        return ours.embedding, reference.features
-
-    def both(size: str) -> tuple[SamPredictor, segment_anything.SamPredictor]:
-        embedding, features = embedded(size)
-        ours = SamPredictor(small_sam)
-        ours.set_embedding(embedding)
-        shape = SIZES[size]
-        reference.features, reference.is_image_set = features, True
-        reference.original_size = shape
-        reference.input_size = reference.transform.get_preprocess_shape(*shape, 1024)
+    def both(
+        size: str, input_size: int
+    ) -> tuple[SamPredictor, segment_anything.SamPredictor]:
+        model = build_small_sam(input_size)
+        ours, reference = SamPredictor(model), reference_of(model, **small_sizes)
+        ours.set_image(textured(SIZES[size]))
+        reference.set_image(textured(SIZES[size]))
         return ours, reference
 
     return both
@@ -113,13 +112,16 @@ def assert_same(
     np.testing.assert_allclose(ours.low_res_masks, low_res, atol=1e-3)
 
 
+KINDS = ("point", "points", "box", "point and box")
+
+
 @pytest.mark.parametrize("multimask_output", [True, False])
-@pytest.mark.parametrize("kind", ["point", "points", "box", "point and box"])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("size", SIZES)
 def test_masks_are_the_reference_s(
-    predictors: Any, size: str, kind: str, multimask_output: bool
+    predictors: Both, size: str, kind: str, multimask_output: bool
 ) -> None:
-    ours, reference = predictors(size)
+    ours, reference = predictors(size, 256)
     prompts = prompts_of(kind, SIZES[size])
     assert_same(
         ours.predict(**prompts, multimask_output=multimask_output),
@@ -130,17 +132,29 @@ def test_masks_are_the_reference_s(
 @pytest.mark.parametrize("kind", ["point", "box", None])
 @pytest.mark.parametrize("size", SIZES)
 def test_masks_from_earlier_logits_are_the_reference_s(
-    predictors: Any, size: str, kind: str | None
+    predictors: Both, size: str, kind: str | None
 ) -> None:
-    ours, reference = predictors(size)
+    ours, reference = predictors(size, 256)
     first = reference.predict(**as_reference(prompts_of("box", SIZES[size])))
     prompts = {} if kind is None else prompts_of(kind, SIZES[size])
     prompts["mask_input"] = first[2][1:2]
     assert_same(ours.predict(**prompts), reference.predict(**as_reference(prompts)))
 
 
-def test_stability_is_the_reference_s(predictors: Any) -> None:
-    ours, reference = predictors("wide")
+@pytest.mark.parametrize("size", SIZES)
+def test_masks_of_an_input_of_1024_pixels_are_the_reference_s(
+    predictors: Both, size: str
+) -> None:
+    ours, reference = predictors(size, 1024)
+    prompts = prompts_of("points", SIZES[size])
+    expected = reference.predict(**as_reference(prompts), multimask_output=False)
+    assert_same(ours.predict(**prompts, multimask_output=False), expected)
+    prompts = prompts_of("box", SIZES[size]) | {"mask_input": expected[2]}
+    assert_same(ours.predict(**prompts), reference.predict(**as_reference(prompts)))
+
+
+def test_stability_is_the_reference_s(predictors: Both) -> None:
+    ours, reference = predictors("wide", 256)
     prompts = prompts_of("point", SIZES["wide"])
     logits, _, _ = reference.predict(**as_reference(prompts), return_logits=True)
     expected = calculate_stability_score(torch.from_numpy(logits), 0.0, 1.0)
@@ -149,11 +163,10 @@ def test_stability_is_the_reference_s(predictors: Any) -> None:
 
 
 def test_a_grey_image_is_the_reference_s_grey_rgb(
-    predictors: Any, small_sam: Sam, textured: Image
+    predictors: Both, textured: Image
 ) -> None:
-    _, reference = predictors("wide")
+    ours, reference = predictors("wide", 256)
     grey = textured(SIZES["wide"], seed=3)[..., 0]
-    ours = SamPredictor(small_sam)
     ours.set_image(grey)
     reference.set_image(np.stack([grey] * 3, axis=-1))
     prompts = prompts_of("points", SIZES["wide"])

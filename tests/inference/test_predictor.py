@@ -74,9 +74,9 @@ def test_shapes_and_types(
     assert found.masks.dtype == bool
     assert found.predicted_iou.shape == found.stability_score.shape == (count,)
     assert found.predicted_iou.dtype == found.stability_score.dtype == np.float32
-    assert found.low_res_masks.shape == (count, 256, 256)
+    assert found.low_res_masks.shape == (count, 64, 64)
     assert found.low_res_masks.dtype == np.float32
-    assert found.frame.shape == (256, 256)
+    assert found.frame.shape == (64, 64)
     assert ((found.stability_score >= 0) & (found.stability_score <= 1)).all()
 
 

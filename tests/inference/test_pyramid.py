@@ -1,0 +1,158 @@
+"""The bundled model's windows: right scale, right place, same answer in blocks."""
+
+from __future__ import annotations
+
+from threading import Thread
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from napari_sam.geometry import image_to_frame
+from napari_sam.inference.predictor import SamPredictor
+from napari_sam.inference.pyramid import PyramidEmbedding, PyramidFraming
+from napari_sam.nn.pocket import Pocket
+from napari_sam.structures import BoxPrompt, MaskPrompt, PointPrompt, PromptSet
+
+
+def make_model() -> Pocket:
+    torch.manual_seed(0)
+    model = Pocket().eval()
+    prompts = frozenset({"point", "box", "mask"})
+    model.config = SimpleNamespace(normalisation="pocket", prompts=prompts)
+    return model
+
+
+MODEL = make_model()
+FRAMING = PyramidFraming(MODEL)
+
+
+def blank(shape: tuple[int, int]) -> PyramidEmbedding:
+    """An embedding of which no block was looked at."""
+    return PyramidEmbedding(shape, "pocket", np.zeros((3, *shape), np.float32))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    shape=st.tuples(st.integers(20, 5000), st.integers(20, 5000)),
+    start=st.tuples(st.floats(0, 0.9), st.floats(0, 0.9)),
+    side=st.tuples(st.floats(0.02, 1), st.floats(0.02, 1)),
+)
+def test_a_box_lies_in_the_window_chosen_for_it(
+    shape: tuple[int, int], start: tuple[float, float], side: tuple[float, float]
+) -> None:
+    low = np.multiply(start, shape)
+    high = np.minimum(low + np.maximum(np.multiply(side, shape), 1), shape)
+    box = BoxPrompt((low[0], low[1]), (high[0], high[1]))
+    embedding = blank(shape)
+    view = FRAMING._view(embedding, PromptSet(box=box))
+    frame = FRAMING._frame(view)
+    inner = image_to_frame(np.array([low, high]), frame)
+    # Windows lie on a grid of 8 pixels, 4 samples, of the level.
+    assert (inner >= -4).all()
+    assert (inner <= np.array(frame.shape) + 4).all()
+
+
+@pytest.mark.parametrize("size", [4, 8, 20, 60, 150, 400, 900])
+def test_objects_are_seen_at_a_comfortable_size(size: int) -> None:
+    box = BoxPrompt((100.0, 100.0), (100.0 + size, 100.0 + size))
+    view = FRAMING._view(blank((1200, 1200)), PromptSet(box=box))
+    seen = size * 2.0**view.level
+    assert 16 <= seen <= 210
+
+
+def test_a_masks_own_frame_gives_the_same_window() -> None:
+    predictor = SamPredictor(MODEL)
+    predictor.set_image(np.random.default_rng(0).random((300, 400)))
+    logits = np.full((128, 128), -5, np.float32)
+    logits[40:60, 50:80] = 5
+    view = FRAMING._view(
+        predictor.embedding, PromptSet(box=BoxPrompt((9, 9), (60, 60)))
+    )
+    mask = MaskPrompt(logits, FRAMING._frame(view))
+    again = predictor.predict(PromptSet(mask=mask), multimask_output=False)
+    assert again.masks.shape == (1, 300, 400)
+    assert again.frame.shape == (128, 128)
+
+
+def test_a_window_is_the_same_in_one_block_and_in_many(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rng = np.random.default_rng(0)
+    pixels = rng.random((3, 1100, 900), dtype=np.float32)
+    embedding = PyramidEmbedding((1100, 900), "pocket", pixels)
+    view = FRAMING._view_at(embedding, (560.0, 450.0), 0)
+    cut = FRAMING._crop(embedding, view)
+    monkeypatch.setattr("napari_sam.inference.pyramid.BLOCK", 2048)
+    whole = FRAMING._crop(PyramidEmbedding((1100, 900), "pocket", pixels), view)
+    inner = slice(4, -4)
+    difference = (cut.embedding - whole.embedding)[:, :, inner, inner].abs()
+    assert difference.mean() < 0.02 * whole.embedding.std()
+    assert len(embedding.blocks) == 1
+
+
+def test_prompts_of_a_batch_equal_prompts_one_by_one() -> None:
+    predictor = SamPredictor(MODEL)
+    predictor.set_image(np.random.default_rng(1).random((300, 1000)))
+    prompts = [
+        PromptSet(points=(PointPrompt((30, 40)),)),
+        PromptSet(box=BoxPrompt((5, 900), (45, 980))),
+        PromptSet(points=(PointPrompt((200, 500)), PointPrompt((9, 9), False))),
+        PromptSet(points=(PointPrompt((250, 700)),)),
+    ]
+    together = predictor.predict_batch(prompts)
+    for each, expected in zip(prompts, together, strict=True):
+        alone = predictor.predict(each)
+        assert alone.frame == expected.frame
+        np.testing.assert_allclose(
+            alone.low_res_masks, expected.low_res_masks, atol=1e-3
+        )
+
+
+def test_tiny_and_long_images_are_taken() -> None:
+    predictor = SamPredictor(MODEL)
+    for shape in ((8, 8), (3, 700), (1, 1)):
+        predictor.set_image(np.random.default_rng(2).random(shape))
+        middle = (shape[0] // 2, shape[1] // 2)
+        found = predictor.predict(points=[middle])
+        assert found.masks.shape == (3, *shape)
+
+
+def test_an_object_larger_than_a_window_is_seen_whole() -> None:
+    class Flooding(Pocket):
+        """Says that everything is object."""
+
+        def decode(self, features, points=None, boxes=None, masks=None):  # type: ignore[no-untyped-def]
+            logits, iou = super().decode(features, points, boxes, masks)
+            return torch.full_like(logits, 5.0), iou
+
+    model = Flooding().eval()
+    model.config = MODEL.config
+    predictor = SamPredictor(model)
+    predictor.set_image(np.zeros((1000, 1000)))
+    found = predictor.predict(points=[(500, 500)])
+    assert found.masks.all()
+
+
+def test_threads_may_read_one_embedding() -> None:
+    predictor = SamPredictor(MODEL)
+    predictor.set_image(np.random.default_rng(3).random((1000, 1000)))
+    boxes = [(y, y, y + 60, y + 60) for y in (10, 300, 600, 900)]
+    expected = [predictor.predict(box=box).low_res_masks for box in boxes]
+    fresh = SamPredictor(MODEL)
+    fresh.set_image(np.random.default_rng(3).random((1000, 1000)))
+    results: dict[int, np.ndarray] = {}
+
+    def work(index: int) -> None:
+        results[index] = fresh.predict(box=boxes[index]).low_res_masks
+
+    threads = [Thread(target=work, args=(index,)) for index in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for index, wanted in enumerate(expected):
+        np.testing.assert_allclose(results[index], wanted, atol=1e-3)
