@@ -44,8 +44,6 @@ MARGIN = 160
 KEPT_BLOCKS = 24
 # Windows decoded at a time.
 CHUNK = 32
-# How often a first look may correct the level.
-LOOKS = 3
 # Logit of a pixel of a mask that is given as yes or no.
 SURE = 6.0
 
@@ -110,16 +108,14 @@ class PyramidFraming:
     ) -> list[MaskPrediction]:
         """Predict masks; see `Framing.decode`."""
         assert isinstance(embedding, PyramidEmbedding)
+        # The model gives the single mask first, then the three.
+        kept = slice(1, None) if multimask_output else slice(0, 1)
         results: dict[int, MaskPrediction] = {}
         for indices in _chunks(prompts):
-            chunk = [prompts[index] for index in indices]
-            views = [self._view(embedding, each) for each in chunk]
-            decoded = self._look(embedding, chunk, views)
+            decoded = self._look(embedding, [prompts[i] for i in indices], kept)
             for index, view, logits, iou in zip(indices, *decoded, strict=True):
-                kept = slice(1, None) if multimask_output else slice(0, 1)
-                frame = self._frame(view)
                 results[index] = _prediction(
-                    logits[kept], iou[kept], frame, embedding.image_shape
+                    logits, iou, self._frame(view), embedding.image_shape
                 )
         return [results[index] for index in range(len(prompts))]
 
@@ -127,55 +123,53 @@ class PyramidFraming:
         self,
         embedding: PyramidEmbedding,
         prompts: Sequence[PromptSet],
-        views: Sequence[View],
+        kept: slice,
     ) -> tuple[list[View], list[Tensor], list[Tensor]]:
-        """Decode, and again at a coarser level where the object leaves the window."""
-        views = list(views)
-        logits, iou = self._decode_views(embedding, prompts, views)
-        all_logits, all_iou = list(logits), list(iou)
+        """Decode, and again at a coarser level while an object leaves its window."""
+        views = [self._view(embedding, each) for each in prompts]
+        logits: list[Tensor] = [torch.empty(0)] * len(prompts)
+        iou = list(logits)
         pending = list(range(len(prompts)))
-        for _ in range(LOOKS):
-            coarser = {
-                index: self._coarser(embedding, views[index], all_logits[index][0])
-                for index in pending
-            }
-            pending = [index for index in pending if coarser[index] is not None]
-            if not pending:
-                break
-            for index in pending:
-                views[index] = coarser[index] or views[index]
-            again = self._decode_views(
+        while pending:
+            found = self._decode_views(
                 embedding,
                 [prompts[index] for index in pending],
                 [views[index] for index in pending],
             )
-            for index, each, quality in zip(pending, *again, strict=True):
-                all_logits[index], all_iou[index] = each, quality
-        return views, all_logits, all_iou
+            for index, masks, quality in zip(pending, *found, strict=True):
+                logits[index], iou[index] = masks[kept], quality[kept]
+            cut = [
+                index
+                for index in pending
+                if self._is_cut(
+                    embedding, views[index], _best(logits[index], iou[index])
+                )
+            ]
+            for index in cut:
+                views[index] = self._coarser(embedding, views[index])
+            pending = cut
+        return views, logits, iou
 
-    def _coarser(
-        self, embedding: PyramidEmbedding, view: View, logits: Tensor
-    ) -> View | None:
-        """The next coarser view, if the object is cut off by this window's edge."""
-        if view.level <= self._coarsest(embedding):
-            return None
-        inside = (logits > 0).numpy()
-        box = mask_to_box(inside)
-        if box is None:
-            return None
+    def _is_cut(self, embedding: PyramidEmbedding, view: View, logits: Tensor) -> bool:
+        """Whether a mask reaches the window's edge where the image goes on."""
+        box = mask_to_box((logits > 0).numpy())
+        if box is None or view.level <= self._coarsest(embedding):
+            return False
+        scale, last = 2.0**view.level, len(logits)
+        for start, stop, corner, side in zip(
+            box[:2], box[2:], (view.row, view.col), embedding.image_shape, strict=True
+        ):
+            if start == 0 and corner > 0:
+                return True
+            if stop == last and corner + self._window < side * scale:
+                return True
+        return False
+
+    def _coarser(self, embedding: PyramidEmbedding, view: View) -> View:
+        """The window of the next coarser level around the same place."""
         scale = 2.0**view.level
-        height, width = (side * scale for side in embedding.image_shape)
-        size, last = self._window, len(inside)
-        cut = (
-            (box[0] == 0 and view.row > 0)
-            or (box[1] == 0 and view.col > 0)
-            or (box[2] == last and view.row + size < height)
-            or (box[3] == last and view.col + size < width)
-        )
-        if not cut:
-            return None
-        centre = (view.row + size / 2) / scale, (view.col + size / 2) / scale
-        return self._view_at(embedding, centre, view.level - 1)
+        row, col = (edge + self._window / 2 for edge in (view.row, view.col))
+        return self._view_at(embedding, (row / scale, col / scale), view.level - 1)
 
     def _view(self, embedding: PyramidEmbedding, prompts: PromptSet) -> View:
         """Choose the level and window for one object's prompts."""
@@ -444,6 +438,10 @@ def _mask_logits(mask: MaskPrompt, frame: Frame) -> NDArray[np.float32]:
     whole = resized_frame(mask.values.shape, mask.values.shape)
     share = resample(mask.values.astype(np.float32), whole, frame)
     return SURE * (2 * share - 1)
+
+
+def _best(logits: Tensor, iou: Tensor) -> Tensor:
+    return logits[int(iou.argmax())]
 
 
 def _prediction(

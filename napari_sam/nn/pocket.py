@@ -29,6 +29,8 @@ MASK_STRIDE = 2
 WIDTH = 96
 STAGE_WIDTHS = (24, 48, 96, 160, 224)
 STAGE_DEPTHS = (1, 2, 3, 3, 2)
+# Side of the window at the coarsest stage, of stride 32.
+CONTEXT_CELLS = WINDOW // 32
 # Standard deviation, in window pixels, of the spot that a click draws.
 CLICK_SIGMA = 5.0
 # Previous logits are divided by this, so that a confident one is drawn as about 1.
@@ -95,8 +97,16 @@ class ResidualBlock(nn.Module):
         return functional.relu(self.conv2(self.conv1(x)) + self.shortcut(x))
 
 
-class GlobalContext(nn.Module):
-    """Scale channels by what the whole window holds (Hu et al., 2018)."""
+class Context(nn.Module):
+    """Scale channels by what lies around (after Hu et al., 2018).
+
+    Around means a window of the size that the model was trained on, so that a cell gets
+    the same answer in a small image and in the middle of a large one.
+
+    Parameters
+    ----------
+    channels : int
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -104,8 +114,14 @@ class GlobalContext(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, H, W) to itself, scaled."""
-        gate = torch.sigmoid(self.mlp(x.mean((2, 3))))
-        return x * gate[:, :, None, None]
+        if max(x.shape[-2:]) <= CONTEXT_CELLS:
+            mean = x.mean((2, 3), keepdim=True)
+        else:
+            reach = CONTEXT_CELLS // 2
+            mean = functional.avg_pool2d(
+                x, 2 * reach + 1, 1, reach, count_include_pad=False
+            )
+        return x * torch.sigmoid(self.mlp(mean.movedim(1, -1))).movedim(-1, 1)
 
 
 class PocketImageEncoder(nn.Module):
@@ -129,7 +145,7 @@ class PocketImageEncoder(nn.Module):
                 blocks.append(block(inputs, widths, stride=stride))
                 inputs = widths
             self.stages.append(nn.Sequential(*blocks))
-        self.context = GlobalContext(STAGE_WIDTHS[-1])
+        self.context = Context(STAGE_WIDTHS[-1])
         half, quarter, eighth = width // 2, width // 4, width // 8
         self.lateral = nn.ModuleList(
             _convolution(channels, width, size=1, act=False)

@@ -1,0 +1,126 @@
+"""The bundled model's parts: shapes, the prompt map, and what a prompt may change."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from napari_sam.nn.pocket import Context, Pocket, PocketFeatures
+
+
+@pytest.fixture(scope="module")
+def model() -> Pocket:
+    torch.manual_seed(0)
+    return Pocket(width=32, window=64).eval()
+
+
+@pytest.fixture(scope="module")
+def features(model: Pocket) -> PocketFeatures:
+    torch.manual_seed(1)
+    with torch.no_grad():
+        return model.encode(torch.rand(2, 3, 64, 64))
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (96, 160), (32, 64)])
+def test_features_have_the_strides_they_promise(
+    model: Pocket, shape: tuple[int, int]
+) -> None:
+    height, width = shape
+    with torch.no_grad():
+        made = model.encode(torch.rand(1, 3, height, width))
+    assert made.embedding.shape == (1, 32, height // 8, width // 8)
+    assert made.skip4.shape == (1, 8, height // 4, width // 4)
+    assert made.skip2.shape == (1, 4, height // 2, width // 2)
+    assert made.dense.shape == (1, 4, height // 2, width // 2)
+
+
+def test_four_masks_at_half_resolution(model: Pocket, features: PocketFeatures) -> None:
+    points = torch.tensor([[[10.0, 20.0]], [[40.0, 30.0]]]), torch.ones(2, 1)
+    with torch.no_grad():
+        logits, iou = model.decode(features, points)
+    assert logits.shape == (2, 4, 32, 32)
+    assert iou.shape == (2, 4)
+
+
+def test_a_batch_equals_a_loop(model: Pocket, features: PocketFeatures) -> None:
+    coords = torch.tensor([[[10.0, 20.0], [3.0, 3.0]], [[40.0, 30.0], [60.0, 1.0]]])
+    labels = torch.tensor([[1, 0], [1, 1]])
+    boxes = torch.tensor([[4.0, 4, 30, 40], [0, 0, 0, 0]])
+    with torch.no_grad():
+        logits, iou = model.decode(features, (coords, labels), boxes)
+        for row in range(2):
+            one = features.select(torch.tensor([row]))
+            chosen = slice(row, row + 1)
+            alone, quality = model.decode(
+                one, (coords[chosen], labels[chosen]), boxes[chosen]
+            )
+            torch.testing.assert_close(alone[0], logits[row], atol=1e-4, rtol=1e-4)
+            torch.testing.assert_close(quality[0], iou[row], atol=1e-4, rtol=1e-4)
+
+
+def test_clicks_are_drawn_where_they_are(model: Pocket) -> None:
+    coords = torch.tensor([[[10.0, 20.0], [50.0, 40.0]]])
+    drawn = model.prompt_encoder.draw_map(
+        (coords, torch.tensor([[1, 0]])), None, None, 1
+    )
+    positive, negative = drawn[0, 1], drawn[0, 2]
+    # Half resolution, so pixel (row 20, col 10) is sample (10, 5).
+    assert divmod(int(positive.argmax()), 32) == (10, 5)
+    assert divmod(int(negative.argmax()), 32) == (20, 25)
+    assert positive.max() > 0.95
+    assert positive[20, 25] < 1e-3
+
+
+def test_padding_draws_nothing(model: Pocket) -> None:
+    coords = torch.tensor([[[10.0, 20.0]]])
+    drawn = model.prompt_encoder.draw_map(
+        (coords, torch.tensor([[-1]])), torch.zeros(1, 4), None, 1
+    )
+    assert not drawn.any()
+
+
+def test_a_box_fills_its_pixels(model: Pocket) -> None:
+    boxes = torch.tensor([[8.0, 4.0, 20.0, 40.0]])
+    drawn = model.prompt_encoder.draw_map(None, boxes, None, 1)[0, 3]
+    expected = torch.zeros(32, 32)
+    expected[2:20, 4:10] = 1
+    assert torch.equal(drawn, expected)
+
+
+def test_previous_logits_are_drawn_bounded(model: Pocket) -> None:
+    logits = torch.full((1, 1, 32, 32), 100.0)
+    logits[..., :16] = -4.0
+    drawn = model.prompt_encoder.draw_map(None, None, logits, 1)[0, 0]
+    assert drawn.max() == 2
+    assert drawn[0, 0] == -0.5
+
+
+def test_each_kind_of_prompt_changes_the_answer(
+    model: Pocket, features: PocketFeatures
+) -> None:
+    point = torch.tensor([[[10.0, 20.0]], [[40.0, 30.0]]])
+    positive, negative = torch.ones(2, 1), torch.zeros(2, 1)
+    boxes = torch.tensor([[4.0, 4, 30, 40]]).repeat(2, 1)
+    masks = torch.randn(2, 1, 32, 32)
+    with torch.no_grad():
+        answers = [
+            model.decode(features, (point, positive))[0],
+            model.decode(features, (point, negative))[0],
+            model.decode(features, (point + 10, positive))[0],
+            model.decode(features, (point, positive), boxes)[0],
+            model.decode(features, (point, positive), None, masks)[0],
+        ]
+    for other in answers[1:]:
+        assert (answers[0] - other).abs().max() > 1e-4
+
+
+def test_context_of_a_large_image_is_local() -> None:
+    torch.manual_seed(0)
+    context = Context(16).eval()
+    x = torch.rand(1, 16, 32, 32)
+    changed = x.clone()
+    changed[..., 24:, 24:] += 5
+    with torch.no_grad():
+        before, after = context(x), context(changed)
+    assert torch.equal(before[..., :16, :16], after[..., :16, :16])
+    assert not torch.equal(before[..., 22, 22], after[..., 22, 22])
