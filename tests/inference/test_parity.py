@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from functools import cache, partial
 from typing import Any
 
@@ -165,7 +166,8 @@ def test_stability_is_the_reference_s(predictors: Both) -> None:
 def test_a_grey_image_is_the_reference_s_grey_rgb(
     predictors: Both, textured: Image
 ) -> None:
-    ours, reference = predictors("wide", 256)
+    # Copies, as the other tests share the predictors with their image.
+    ours, reference = (copy(each) for each in predictors("wide", 256))
     grey = textured(SIZES["wide"], seed=3)[..., 0]
     ours.set_image(grey)
     reference.set_image(np.stack([grey] * 3, axis=-1))
