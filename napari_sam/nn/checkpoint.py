@@ -12,6 +12,7 @@ from napari_sam.errors import CheckpointError
 from napari_sam.nn.architectures import check_architecture
 from napari_sam.nn.containers import StateDict, read_state_dict
 from napari_sam.nn.download import checkpoint_path, download_model, find_checkpoint
+from napari_sam.nn.fills import UnfilledWeights
 from napari_sam.nn.registry import build_model, model_config
 from napari_sam.nn.storage import Digests, check_digests, digest_file
 
@@ -139,7 +140,7 @@ def check_fit(state: StateDict, name: str, path: Path) -> None:
         As by `load_checkpoint`.
     """
     # On the meta device a model has shapes but takes neither time nor memory.
-    with torch.device("meta"):
+    with torch.device("meta"), UnfilledWeights():
         model = build_model(name)
     check_architecture(state, model_config(name).architecture, name, path)
     _check_state(model, state, name, path)

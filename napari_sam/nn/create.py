@@ -74,7 +74,9 @@ def _fetch_visibly(name: str) -> Path:
         return path
     from tqdm import tqdm
 
-    with tqdm(desc=f"Downloading {name}", unit="B", unit_scale=True, disable=None) as bar:
+    with tqdm(
+        desc=f"Downloading {name}", unit="B", unit_scale=True, disable=None
+    ) as bar:
 
         def show(done: int, total: int | None) -> None:
             bar.total = total

@@ -319,9 +319,7 @@ def test_refused_file_leaves_the_model_as_it_was(
     assert_loaded(tiny_model, before)
 
 
-def test_damaged_published_file_is_not_loaded(
-    register: Any, tiny_state: State
-) -> None:
+def test_damaged_published_file_is_not_loaded(register: Any, tiny_state: State) -> None:
     buffer = io.BytesIO()
     torch.save(tiny_state, buffer)
     path = make_models_folder() / "tiny.pth"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -98,9 +97,7 @@ def test_wrong_hash_is_refused_and_deleted(shelf: Any, register: Any) -> None:
     assert leftovers() == []
 
 
-def test_xxh128_alone_verifies_too(
-    shelf: Any, register: Any, tmp_path: Path
-) -> None:
+def test_xxh128_alone_verifies_too(shelf: Any, register: Any, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     copy.write_bytes(shelf.content)
     url = f"{shelf.address}/weights"
@@ -120,9 +117,7 @@ def test_login_page_is_named_as_such(shelf: Any, published: Any) -> None:
 
 
 @pytest.mark.parametrize("status", [404, 503])
-def test_server_error_is_one_sentence(
-    shelf: Any, published: Any, status: int
-) -> None:
+def test_server_error_is_one_sentence(shelf: Any, published: Any, status: int) -> None:
     shelf.status = status
     with pytest.raises(DownloadError, match=f"the server answered {status}"):
         download_model("published")
@@ -185,5 +180,5 @@ def test_home_is_the_cache_folder_by_default(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.delenv("NAPARI_SAM_HOME")
     assert home_folder().is_absolute()
     assert "napari-sam" in home_folder().parts
-    monkeypatch.setenv("NAPARI_SAM_HOME", os.path.join("~", "weights"))
+    monkeypatch.setenv("NAPARI_SAM_HOME", "~/weights")
     assert home_folder() == Path.home() / "weights"

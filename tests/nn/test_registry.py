@@ -8,10 +8,12 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
-from napari_sam.errors import ModelError
+from napari_sam.errors import ModelError, PromptError
+from napari_sam.inference.predictor import SamPredictor
 from napari_sam.nn import registry
 from napari_sam.nn.architectures import recognise
 from napari_sam.nn.checkpoint import check_fit
@@ -22,6 +24,13 @@ from napari_sam.nn.registry import (
     create_model,
     list_models,
     model_config,
+)
+from napari_sam.structures import (
+    BoxPrompt,
+    MaskPrompt,
+    PointPrompt,
+    PromptSet,
+    TextPrompt,
 )
 
 BUILT_IN = {
@@ -70,7 +79,7 @@ def test_no_two_models_share_a_file_or_a_hash() -> None:
 
 @pytest.mark.parametrize("name", list_models())
 def test_build_has_the_keys_of_its_architecture(name: str) -> None:
-    with torch.device("meta"):
+    with torch.device("meta"), UnfilledWeights():
         state = build_model(name).state_dict()
     assert recognise(state) == model_config(name).architecture
     parts = {key.split(".")[0] for key in state}
@@ -101,11 +110,68 @@ def test_created_model_is_labelled_and_in_eval_mode(name: str) -> None:
     assert {p.dtype for p in model.parameters()} == {torch.float32}
 
 
+@pytest.fixture(scope="module", params=SMALL)
+def predictor(request: pytest.FixtureRequest) -> SamPredictor:
+    """A model with random weights that looks at an image."""
+    torch.manual_seed(0)
+    model = create_model(request.param, device="cpu", dtype="float32", pretrained=False)
+    predictor = SamPredictor(model)
+    predictor.set_image(_image())
+    return predictor
+
+
+def _image() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 255, (70, 90), np.uint8)
+
+
+PROMPTS = {
+    "point": PromptSet(points=(PointPrompt((30, 40)), PointPrompt((9, 9), False))),
+    "box": PromptSet(box=BoxPrompt((10, 20), (40, 60))),
+    "mask": PromptSet(mask=MaskPrompt(np.tri(70, 90, dtype=bool))),
+}
+
+
+@pytest.mark.parametrize("kind", PROMPTS)
+def test_declared_prompts_are_taken(predictor: SamPredictor, kind: str) -> None:
+    assert kind in predictor.model.config.prompts
+    for multimask in (True, False):
+        found = predictor.predict(PROMPTS[kind], multimask_output=multimask)
+        count = 3 if multimask else 1
+        assert found.masks.shape == (count, 70, 90)
+        assert found.masks.dtype == bool
+        assert found.predicted_iou.shape == found.stability_score.shape == (count,)
+
+
+def test_undeclared_prompts_are_refused(predictor: SamPredictor) -> None:
+    assert "text" not in predictor.model.config.prompts
+    with pytest.raises(PromptError):
+        predictor.predict(PromptSet(text=TextPrompt("nuclei")))
+
+
+def test_prediction_is_deterministic(predictor: SamPredictor) -> None:
+    first = predictor.predict(PROMPTS["point"])
+    kept = predictor.embedding
+    predictor.set_image(_image())
+    again = predictor.predict(PROMPTS["point"])
+    predictor.set_embedding(kept)
+    assert np.array_equal(first.masks, again.masks)
+    assert np.array_equal(first.predicted_iou, again.predicted_iou)
+
+
+def test_batch_equals_a_loop(predictor: SamPredictor) -> None:
+    prompts = list(PROMPTS.values())
+    for one, many in zip(
+        map(predictor.predict, prompts), predictor.predict_batch(prompts), strict=True
+    ):
+        np.testing.assert_allclose(one.low_res_masks, many.low_res_masks, atol=1e-3)
+        np.testing.assert_allclose(one.predicted_iou, many.predicted_iou, atol=1e-4)
+
+
 def test_weights_are_not_drawn_before_a_load() -> None:
     torch.manual_seed(0)
     before = torch.get_rng_state()
     with UnfilledWeights():
-        build_model("mobile_sam").image_encoder
+        build_model("mobile_sam")
     # The prompt encoder's random code is drawn as usual; all else would take millions.
     drawn = torch.get_rng_state()
     torch.manual_seed(0)
