@@ -9,6 +9,7 @@ import typer
 
 from napari_sam.cli import models
 from napari_sam.cli.demo import demo
+from napari_sam.cli.evaluate import evaluate
 from napari_sam.cli.info import info
 from napari_sam.cli.segment import segment
 from napari_sam.errors import NapariSamError
@@ -27,6 +28,7 @@ app.command("segment")(segment)
 app.add_typer(models.app, name="models")
 app.command("demo")(demo)
 app.command("info")(info)
+app.command("evaluate")(evaluate)
 
 
 def _print_version(wanted: bool) -> None:

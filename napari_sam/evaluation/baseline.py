@@ -31,10 +31,10 @@ class ClassicalPredictor:
     The image is cut once into bright and dark pieces at Otsu's threshold, and each
     piece at the necks of its distance transform. The first click takes the piece it
     falls on; a later one changes the connected pixels of similar intensity that are
-    nearer to it than to any click of the other kind. A box is thresholded anew inside,
-    and whichever side touches the box's edge less is the object. Of the three
-    candidates the first is that piece, the others the whole component and a flood fill
-    of similar intensities.
+    near it, and nearer than to any click of the other kind. A box is thresholded anew
+    inside, and whichever side touches the box's edge less is the object. Of the three
+    candidates the first is that piece, the others the whole component and a flood
+    fill of similar intensities.
     """
 
     def __init__(self) -> None:
@@ -96,13 +96,19 @@ class ClassicalPredictor:
         point: PointPrompt,
         points: Sequence[PointPrompt],
     ) -> None:
-        """Change what is like the clicked pixel and nearer to it than to a contrary."""
+        """Change what is like the clicked pixel, near it and nearer than contraries.
+
+        Near is half the side of a square as large as the mask: without that bound a
+        click on a missed rim takes the whole background.
+        """
         place = _pixel(point)
         wrong = mask != point.positive
         similar = _similar(self._grey, place) & wrong
         similar[place] = True
         where = np.argwhere(similar)
         reach = _squared_distance(where, place)
+        near = reach <= max(np.count_nonzero(mask) / 4, 1)
+        where, reach = where[near], reach[near]
         for other in points:
             if other.positive != point.positive:
                 near = reach < _squared_distance(where, _pixel(other))

@@ -117,6 +117,8 @@ class SetResult:
     Attributes
     ----------
     name : str
+    clicks : int
+        Most clicks an object got.
     images : int
         2D images with at least one object.
     records : list of ObjectRecord
@@ -130,6 +132,7 @@ class SetResult:
     """
 
     name: str
+    clicks: int
     images: int = 0
     records: list[ObjectRecord] = field(default_factory=list)
     encode_seconds: list[float] = field(default_factory=list)
@@ -180,7 +183,8 @@ def _run_set(
     settings: BenchmarkSettings,
     on_image: Callable[[SetResult], None] | None,
 ) -> SetResult:
-    result = SetResult(images.name, examples=ExampleKeeper(settings.examples))
+    keeper = ExampleKeeper(settings.examples)
+    result = SetResult(images.name, settings.clicks, examples=keeper)
     for image in images.limited(settings.limit):
         if image.targets:
             _run_image(predictor, image, settings, result)

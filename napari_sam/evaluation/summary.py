@@ -38,7 +38,7 @@ def summarise(result: SetResult) -> Summary:
     records = result.records
     summary: Summary = {"images": result.images, "objects": len(records)}
     if records[0].points:
-        summary["points"] = _points(records)
+        summary["points"] = _points(records, result.clicks)
     if records[0].box:
         summary["box"] = _box(records)
     summary["calibration"] = _calibration(records)
@@ -46,8 +46,7 @@ def summarise(result: SetResult) -> Summary:
     return summary
 
 
-def _points(records: Sequence[ObjectRecord]) -> Summary:
-    clicks = max(len(record.points) for record in records)
+def _points(records: Sequence[ObjectRecord], clicks: int) -> Summary:
     reported = [n for n in REPORTED_CLICKS if n <= clicks]
     last = min(clicks, REPORTED_CLICKS[-1])
     if last not in reported:
@@ -149,7 +148,8 @@ def summarise_all(results: Sequence[SetResult]) -> Summary:
 
 def pool(results: Sequence[SetResult], name: str) -> SetResult:
     """Put the measurements of several sets together; examples are left out."""
-    pooled = SetResult(name, images=sum(result.images for result in results))
+    images = sum(result.images for result in results)
+    pooled = SetResult(name, results[0].clicks, images)
     for result in results:
         pooled.records += result.records
         pooled.encode_seconds += result.encode_seconds

@@ -48,7 +48,7 @@ class DrawingPredictor:
     def _draw(self, prompts: PromptSet, count: int) -> MaskPrediction:
         mask = np.zeros(self.embedding.image_shape, bool)
         if prompts.mask is not None:
-            mask |= prompts.mask.values
+            mask |= prompts.mask.values > 0
         if prompts.box is not None:
             (top, left), (bottom, right) = prompts.box.start, prompts.box.stop
             mask[int(top) : int(bottom), int(left) : int(right)] = True
