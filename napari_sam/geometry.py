@@ -132,12 +132,16 @@ def box_iou(boxes: NDArray[Any], others: NDArray[Any]) -> NDArray[np.float64]:
     sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
     common = np.clip(sides, 0, None).prod(axis=-1)
     union = _areas(a) + _areas(b) - common
-    return np.divide(common, union, out=np.zeros_like(common), where=union > 0)
+    iou: NDArray[np.float64] = np.divide(
+        common, union, out=np.zeros_like(common), where=union > 0
+    )
+    return iou
 
 
 def _areas(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
     sides = np.clip(boxes[..., 2:] - boxes[..., :2], 0, None)
-    return sides.prod(axis=-1)
+    areas: NDArray[np.float64] = sides.prod(axis=-1)
+    return areas
 
 
 def mask_iou(mask: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:

@@ -110,7 +110,8 @@ class PromptSet:
     @property
     def is_empty(self) -> bool:
         """Whether there is no prompt at all."""
-        return not self.points and self.box is self.mask is self.text is None
+        others = (self.box, self.mask, self.text)
+        return not self.points and all(each is None for each in others)
 
 
 @dataclass(frozen=True, eq=False)

@@ -77,8 +77,8 @@ def paste_logits(
         stop = min(start + rows, row1)
         values = sample_logits(logits, frame, (start, col0, stop, col1))
         np.greater(values, MASK_THRESHOLD, out=out[start:stop, col0:col1])
-        inner += np.count_nonzero(values > MASK_THRESHOLD + STABILITY_OFFSET)
-        outer += np.count_nonzero(values > MASK_THRESHOLD - STABILITY_OFFSET)
+        inner += int(np.count_nonzero(values > MASK_THRESHOLD + STABILITY_OFFSET))
+        outer += int(np.count_nonzero(values > MASK_THRESHOLD - STABILITY_OFFSET))
     return inner, outer
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from numpy.typing import ArrayLike
 
@@ -15,6 +15,7 @@ from napari_sam.nn.registry import Normalisation, PretrainedConfig
 from napari_sam.structures import MaskPrediction, MaskPrompt, PromptSet
 
 if TYPE_CHECKING:
+    from napari_sam.nn.pocket import Pocket
     from napari_sam.nn.sam import Sam
 
 
@@ -202,7 +203,7 @@ class SamPredictor:
         return self._framing.decode(embedding, checked, multimask_output)
 
 
-def _config(model: Sam) -> PretrainedConfig:
+def _config(model: Sam | Pocket) -> PretrainedConfig:
     """Return a model's conventions; its family's if it is not of `create_model`."""
     known: PretrainedConfig | None = getattr(model, "config", None)
     if known is not None:
@@ -211,12 +212,12 @@ def _config(model: Sam) -> PretrainedConfig:
     return PretrainedConfig(url=None, filename="", normalisation=family)
 
 
-def _framing(model: Sam) -> Framing:
+def _framing(model: Sam | Pocket) -> Framing:
     """Return the scale policy that fits a model."""
     if model.frame_kind == "pyramid":
         from napari_sam.inference.pyramid import PyramidFraming
 
-        return PyramidFraming(model)
+        return PyramidFraming(cast("Pocket", model))
     from napari_sam.inference.fixed_frame import FixedFraming
 
-    return FixedFraming(model)
+    return FixedFraming(cast("Sam", model))

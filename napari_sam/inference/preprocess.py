@@ -68,13 +68,14 @@ def to_model_image(
         raise ImageError(f"gamma must be a positive number, not {gamma}.")
     channels = _split_channels(_checked(image), channel_axis)
     limits = None if contrast_limits is None else _limits(contrast_limits, channels)
-    bright = _unit_range(channels, normalisation, limits)
+    bright: NDArray[np.float32] = _unit_range(channels, normalisation, limits)
     if gamma != 1:
         bright = bright ** np.float32(gamma)
     colours = _to_rgb(bright, channel_map)
     if normalisation == "pocket":
         return colours
-    return np.floor(colours * np.float32(255) + np.float32(0.5))
+    whole: NDArray[np.float32] = np.floor(colours * np.float32(255) + np.float32(0.5))
+    return whole
 
 
 def _checked(image: ArrayLike) -> NDArray[Any]:
@@ -151,14 +152,17 @@ def _unit_range(
     if limits is None:
         limits = _own_limits(values, normalisation)
     return np.stack(
-        [_stretch(each, *pair) for each, pair in zip(values, limits, strict=True)]
+        [
+            _stretch(each, float(low), float(high))
+            for each, (low, high) in zip(values, limits, strict=True)
+        ]
     )
 
 
 def _finite(channels: NDArray[Any]) -> NDArray[Any]:
     """Return floats of enough precision, with no NaN or infinity left."""
     exact = channels.dtype.itemsize <= 2
-    values = channels.astype(np.float32 if exact else np.float64)
+    values: NDArray[Any] = channels.astype(np.float32 if exact else np.float64)
     if channels.dtype.kind != "f":
         return values
     finite = np.isfinite(values)
@@ -166,7 +170,8 @@ def _finite(channels: NDArray[Any]) -> NDArray[Any]:
         return values
     known = values[finite]
     low, high = (known.min(), known.max()) if known.size else (0.0, 0.0)
-    return np.nan_to_num(values, copy=False, nan=low, neginf=low, posinf=high)
+    np.nan_to_num(values, copy=False, nan=low, neginf=low, posinf=high)
+    return values
 
 
 def _own_limits(values: NDArray[Any], normalisation: str) -> NDArray[np.float64]:
@@ -187,7 +192,8 @@ def _stretch(values: NDArray[Any], low: float, high: float) -> NDArray[np.float3
     # Halved first: the whole range of float64 does not fit into float64.
     span = 0.5 * high - 0.5 * low
     stretched = (0.5 * np.clip(values, low, high) - 0.5 * low) / span
-    return np.clip(stretched, 0, 1).astype(np.float32)
+    unit: NDArray[np.float32] = np.clip(stretched, 0, 1).astype(np.float32)
+    return unit
 
 
 def _to_rgb(
