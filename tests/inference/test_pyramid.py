@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_sam.geometry import image_to_frame
+from napari_sam.inference.blocks import BlockEncoder, PyramidEmbedding
 from napari_sam.inference.predictor import SamPredictor
-from napari_sam.inference.pyramid import PyramidEmbedding, PyramidFraming
+from napari_sam.inference.pyramid import PyramidFraming
 from napari_sam.nn.pocket import Pocket
 from napari_sam.structures import BoxPrompt, MaskPrompt, PointPrompt, PromptSet
 
@@ -28,6 +29,7 @@ def make_model() -> Pocket:
 
 MODEL = make_model()
 FRAMING = PyramidFraming(MODEL)
+BLOCKS = BlockEncoder(MODEL)
 
 
 def blank(shape: tuple[int, int]) -> PyramidEmbedding:
@@ -49,7 +51,7 @@ def test_a_box_lies_in_the_window_chosen_for_it(
     box = BoxPrompt((low[0], low[1]), (high[0], high[1]))
     embedding = blank(shape)
     view = FRAMING._view(embedding, PromptSet(box=box))
-    frame = FRAMING._frame(view)
+    frame = view.frame(MODEL.window)
     inner = image_to_frame(np.array([low, high]), frame)
     # Windows lie on a grid of 8 pixels, 4 samples, of the level.
     assert (inner >= -4).all()
@@ -72,7 +74,7 @@ def test_a_masks_own_frame_gives_the_same_window() -> None:
     view = FRAMING._view(
         predictor.embedding, PromptSet(box=BoxPrompt((9, 9), (60, 60)))
     )
-    mask = MaskPrompt(logits, FRAMING._frame(view))
+    mask = MaskPrompt(logits, view.frame(MODEL.window))
     again = predictor.predict(PromptSet(mask=mask), multimask_output=False)
     assert again.masks.shape == (1, 300, 400)
     assert again.frame.shape == (128, 128)
@@ -85,9 +87,9 @@ def test_a_window_is_the_same_in_one_block_and_in_many(
     pixels = rng.random((3, 1100, 900), dtype=np.float32)
     embedding = PyramidEmbedding((1100, 900), "pocket", pixels)
     view = FRAMING._view_at(embedding, (560.0, 450.0), 0)
-    cut = FRAMING._crop(embedding, view)
-    monkeypatch.setattr("napari_sam.inference.pyramid.BLOCK", 2048)
-    whole = FRAMING._crop(PyramidEmbedding((1100, 900), "pocket", pixels), view)
+    cut = BLOCKS.crop(embedding, view)
+    monkeypatch.setattr("napari_sam.inference.blocks.BLOCK", 2048)
+    whole = BLOCKS.crop(PyramidEmbedding((1100, 900), "pocket", pixels), view)
     inner = slice(4, -4)
     difference = (cut.embedding - whole.embedding)[:, :, inner, inner].abs()
     assert difference.mean() < 0.02 * whole.embedding.std()
