@@ -48,7 +48,7 @@ _COLUMNS: tuple[tuple[str, str, int, float], ...] = (
 _SHADED = ("points.mean_iou", "points.oracle", "box.")
 _STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;color:#1c2430;margin:2rem auto;
-max-width:1280px;padding:0 1rem}
+max-width:1440px;padding:0 1rem}
 h1{font-size:1.5rem;margin-bottom:.2rem}h2{font-size:1.15rem;margin-top:2rem}
 h3{font-size:1rem;margin:1.4rem 0 .3rem}
 .muted{color:#5b6675}.cards{display:flex;flex-wrap:wrap;gap:.8rem;margin:1rem 0}
@@ -60,7 +60,8 @@ font-variant-numeric:tabular-nums}th{vertical-align:bottom;font-weight:600}
 th:first-child,td:first-child{text-align:left;white-space:nowrap}
 tr.total td{font-weight:600;border-top:2px solid #8a94a2}
 img{max-width:100%;height:auto}.plots{display:flex;flex-wrap:wrap;gap:1rem}
-.plots img{max-height:400px}.key{padding:0 .4em;border-radius:3px;color:#000}
+.plots img{max-height:400px}.examples{display:flex;flex-wrap:wrap;gap:1.5rem}
+.key{padding:0 .4em;border-radius:3px;color:#000}
 """
 _HOW = """
 <p>A simulated annotator clicks the middle of each labelled object; the candidate
@@ -185,7 +186,9 @@ def _table(document: Mapping[str, Any]) -> str:
     columns = [each for each in _COLUMNS if look_up(everything, each[1]) is not None]
     head = "".join(f"<th>{escape(heading)}</th>" for heading, *_ in columns)
     rows = [_row(name, part, columns) for name, part in document["sets"].items()]
-    rows.append(_row("mean over sets", document["mean_over_sets"], columns, True))
+    counts = ("images", "objects")
+    mean = {k: v for k, v in document["mean_over_sets"].items() if k not in counts}
+    rows.append(_row("mean over sets", mean, columns, True))
     rows.append(_row("all objects", everything, columns, True))
     table = f"<table><tr><th>set</th>{head}</tr>{''.join(rows)}</table>"
     return f'<div class="wide">{table}</div>'
@@ -291,8 +294,11 @@ def _set_examples(result: SetResult) -> str:
     ]
     groups = (("Best", best), ("Worst", worst))
     images = "".join(_group(words, group) for words, group in groups if group)
-    return f"<h3>{escape(result.name)}</h3>{images}" if images else ""
+    if not images:
+        return ""
+    return f'<h3>{escape(result.name)}</h3><div class="examples">{images}</div>'
 
 
 def _group(words: str, examples: Sequence[Example]) -> str:
-    return f'<div><img alt="{words} objects" src="{plot_examples(examples)}"></div>'
+    image = f'<img alt="{words} objects" src="{plot_examples(examples)}">'
+    return f'<div><div class="muted">{words}</div>{image}</div>'
