@@ -50,7 +50,9 @@ class PositionEmbeddingRandom(nn.Module):
     def encode(self, coords: Tensor) -> Tensor:
         """Code (x, y) positions in 0..1, shape (..., 2), as (..., C)."""
         matrix = self.positional_encoding_gaussian_matrix
-        phase = 2 * math.pi * ((2 * coords.to(matrix.dtype) - 1) @ matrix)
+        # Phases of many turns: a short number type would blur the position.
+        with torch.autocast(matrix.device.type, enabled=False):
+            phase = 2 * math.pi * ((2 * coords.to(matrix.dtype) - 1) @ matrix)
         return torch.cat([phase.sin(), phase.cos()], dim=-1)
 
     def forward(self, size: tuple[int, int]) -> Tensor:

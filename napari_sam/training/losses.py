@@ -88,5 +88,6 @@ def dense_loss(predicted: Tensor, target: Tensor, complete: Tensor) -> Tensor:
         predicted[:, 1:3], target[:, 1:3], reduction="none", beta=0.1
     ).sum(1)
     distances = (distances * counted).sum() / counted.sum().clamp(min=1)
+    # A whole octave of size is only 1 / 8 here, so it needs more weight.
     size = (predicted[:, 3] - target[:, 3]).abs() * inside
-    return foreground + 2 * distances + size.sum() / inside.sum().clamp(min=1)
+    return foreground + 2 * distances + 4 * size.sum() / inside.sum().clamp(min=1)

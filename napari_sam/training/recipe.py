@@ -60,7 +60,7 @@ class Recipe:
     warmup: int = 150
     clip: float = 1.0
     ema: float = 0.998
-    iou_weight: float = 1.0
+    iou_weight: float = 4.0
     dense_weight: float = 0.3
     background: float = 0.04
     synthetic: float = 0.35
