@@ -54,9 +54,7 @@ def attend(
         queries = slice(rows.start * size[1], rows.stop * size[1])
         part = (some, few, rows)
         bias = bias_h[part][..., None] + bias_w[part][..., None, :]
-        block = _attend_biased(
-            q[some, few, queries], k[some, few], v[some, few], bias
-        )
+        block = _attend_biased(q[some, few, queries], k[some, few], v[some, few], bias)
         out[some, queries, few] = block.transpose(1, 2)
     return out.flatten(2)
 
@@ -82,9 +80,7 @@ def _bias_views(
     return bias_h, bias_w
 
 
-def _blocks(
-    q: Tensor, size: tuple[int, int]
-) -> Iterator[tuple[slice, slice, slice]]:
+def _blocks(q: Tensor, size: tuple[int, int]) -> Iterator[tuple[slice, slice, slice]]:
     """Cut (batch, heads, query rows) into blocks whose bias is small enough."""
     budget = CPU_BLOCK if q.device.type == "cpu" else GPU_BLOCK
     batch, heads, length = q.shape[:3]
@@ -93,9 +89,7 @@ def _blocks(
     cuts = []
     for total, cost in zip(lengths, costs, strict=True):
         step = min(total, max(1, budget // cost))
-        cuts.append(
-            [slice(i, min(i + step, total)) for i in range(0, total, step)]
-        )
+        cuts.append([slice(i, min(i + step, total)) for i in range(0, total, step)])
     yield from product(*cuts)
 
 

@@ -6,6 +6,8 @@ appendix A, so that official checkpoints load unchanged.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
@@ -26,9 +28,7 @@ class MLP(nn.Module):
     ) -> None:
         super().__init__()
         widths = [input_dim] + [hidden_dim] * (num_layers - 1) + [output_dim]
-        self.layers = nn.ModuleList(
-            nn.Linear(a, b) for a, b in zip(widths[:-1], widths[1:], strict=True)
-        )
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (..., input_dim) to (..., output_dim)."""
@@ -145,9 +145,7 @@ class MaskDecoder(nn.Module):
     def _mask_weights(self, tokens: Tensor, kept: slice) -> Tensor:
         """Weights of the upscaled features for each kept mask, (B, K, C / 8)."""
         indices = range(self.num_mask_tokens)[kept]
-        weights = [
-            self.output_hypernetworks_mlps[i](tokens[:, 1 + i]) for i in indices
-        ]
+        weights = [self.output_hypernetworks_mlps[i](tokens[:, 1 + i]) for i in indices]
         return torch.stack(weights, dim=1)
 
     def _upscale_and_mix(self, cells: Tensor, weights: Tensor) -> Tensor:

@@ -68,7 +68,8 @@ class Sam(nn.Module):
     Attributes
     ----------
     compute_dtype : torch.dtype
-        Type that matrix products are computed in; float32 turns autocast off.
+        Type in which the image encoder multiplies; float32 turns autocast off. The
+        decoder, whose logits place the masks' edges, is fast enough in float32.
     """
 
     frame_kind = "fixed"

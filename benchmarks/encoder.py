@@ -1,0 +1,105 @@
+"""Time and memory of SAM's ViT-B image encoder, against PyPI `segment-anything`.
+
+Same random weights, one 1024 x 1024 image, timed in one process and in turns; the peak
+memory of each is that of a process of its own, less what it took before encoding:
+``python benchmarks/encoder.py [--repeats N] [--threads N]``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import subprocess
+import sys
+from collections.abc import Callable
+
+import torch
+from segment_anything import sam_model_registry
+from timing import print_ratios, time_in_turns
+
+from napari_sam.nn.sam import build_sam_vit_b
+
+REFERENCE = "segment-anything"
+DTYPES = {"ours, float32": torch.float32, "ours, bfloat16": torch.bfloat16}
+TIME_TARGETS = {"ours, float32": 0.62, "ours, bfloat16": 0.38}
+MEMORY_TARGET = 0.6
+Encode = Callable[[torch.Tensor], torch.Tensor]
+
+
+def _reference_encoder() -> torch.nn.Module:
+    torch.manual_seed(0)
+    encoder = sam_model_registry["vit_b"]().image_encoder
+    for name, parameter in encoder.named_parameters():
+        if "rel_pos" in name or "pos_embed" in name:
+            torch.nn.init.normal_(parameter, std=0.1)
+    return encoder
+
+
+def _encoder(name: str) -> Encode:
+    """Build one of the compared encoders."""
+    reference = _reference_encoder()
+    if name == REFERENCE:
+        return reference
+    model = build_sam_vit_b()
+    model.image_encoder.load_state_dict(reference.state_dict())
+    model.compute_dtype = DTYPES[name]
+    return model.encode_image
+
+
+def _peak_gigabytes() -> float:
+    # Linux counts in units of 1024 bytes.
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+
+
+def _print_peak(name: str) -> None:
+    """Print what encoding adds to this process's peak, and the peak, in GB."""
+    encode = _encoder(name)
+    before = _peak_gigabytes()
+    encode(torch.randn(1, 3, 1024, 1024))
+    print(_peak_gigabytes() - before, _peak_gigabytes())
+
+
+def _compare_memory() -> None:
+    reference = None
+    for name in (REFERENCE, *DTYPES):
+        command = [sys.executable, __file__, "--peak", name]
+        result = subprocess.run(command, check=True, capture_output=True, text=True)
+        added, total = (float(word) for word in result.stdout.split())
+        reference = reference or (added, total)
+        print(
+            f"{name:22s} {added:5.2f} GB for encoding ({added / reference[0]:.2f}x), "
+            f"{total:5.2f} GB in all ({total / reference[1]:.2f}x, "
+            f"target {MEMORY_TARGET:.2f}x)"
+        )
+
+
+def _compare_time(repeats: int) -> None:
+    x = torch.randn(1, 3, 1024, 1024)
+    encoders = {name: _encoder(name) for name in (REFERENCE, *DTYPES)}
+    expected = encoders[REFERENCE](x)
+    for name in DTYPES:
+        difference = float((encoders[name](x) - expected).abs().max())
+        print(f"{name:22s} differs by at most {difference:.1e}")
+    runs = {name: lambda e=encode: e(x) for name, encode in encoders.items()}
+    print_ratios(time_in_turns(runs, repeats), TIME_TARGETS)
+
+
+@torch.no_grad()
+def main() -> None:
+    """Print the ratios."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--peak", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    if options.peak:
+        _print_peak(options.peak)
+        return
+    print(f"ViT-B, 1024 x 1024, {options.threads} threads")
+    _compare_time(options.repeats)
+    _compare_memory()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,51 @@
+"""Compare two implementations on a machine that may have other work to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from statistics import median
+from time import perf_counter
+
+
+def time_in_turns(
+    runs: dict[str, Callable[[], object]], repeats: int
+) -> dict[str, list[float]]:
+    """Time functions in turns, after one untimed round.
+
+    Parameters
+    ----------
+    runs : dict of str to callable
+    repeats : int
+
+    Returns
+    -------
+    dict of str to list of float
+        Seconds of each repeat.
+    """
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    for run in runs.values():
+        run()
+    for _ in range(repeats):
+        for name, run in runs.items():
+            start = perf_counter()
+            run()
+            times[name].append(perf_counter() - start)
+    return times
+
+
+def print_ratios(times: dict[str, list[float]], targets: dict[str, float]) -> None:
+    """Print each run's time and its ratio to the first one's.
+
+    The ratio of the shortest times is what idle cores give; the median of the ratios
+    of each round shows whether other work has blurred it.
+    """
+    reference = next(iter(times.values()))
+    for name, each in times.items():
+        rounds = median(a / b for a, b in zip(each, reference, strict=True))
+        line = (
+            f"{name:22s} {min(each):8.3f} s   ratio of minima "
+            f"{min(each) / min(reference):.2f}x, median of rounds {rounds:.2f}x"
+        )
+        if name in targets:
+            line += f"   (target {targets[name]:.2f}x)"
+        print(line, flush=True)
