@@ -12,6 +12,7 @@ from napari_sam.cli.demo import demo
 from napari_sam.cli.evaluate import evaluate
 from napari_sam.cli.info import info
 from napari_sam.cli.segment import segment
+from napari_sam.cli.train import train
 from napari_sam.errors import NapariSamError
 
 USER_ERROR = 1
@@ -29,6 +30,7 @@ app.add_typer(models.app, name="models")
 app.command("demo")(demo)
 app.command("info")(info)
 app.command("evaluate")(evaluate)
+app.command("train")(train)
 
 
 def _print_version(wanted: bool) -> None:

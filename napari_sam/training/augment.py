@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -61,13 +61,20 @@ def draw_window(
     source: TrainingImage, rng: np.random.Generator, config: AugmentConfig
 ) -> TrainingWindow:
     """Cut, scale, turn and repaint one window around a random object."""
+    window = cut_window(source, rng, config)
+    return replace(window, image=repaint(window.image, rng))
+
+
+def cut_window(
+    source: TrainingImage, rng: np.random.Generator, config: AugmentConfig
+) -> TrainingWindow:
+    """Cut, scale and turn one window around a random object, its look unchanged."""
     anchor, box, area = _choose_object(source.labels, rng)
     zoom = _choose_zoom(area, rng, config)
     side = config.window / zoom
     corner = _choose_corner(box, side, source.labels.shape, rng)
     image, labels = _resample(source, corner, side, config.window)
     image, labels = _turn(image, labels, rng)
-    image = repaint(image, rng)
     anchor = anchor if (labels == anchor).any() else 0
     return TrainingWindow(image, labels, anchor, source.complete)
 

@@ -76,13 +76,12 @@ class BatchStream(IterableDataset):
             step += 1
 
     def loader(self) -> DataLoader[Batch]:
-        """Return a loader that draws ahead in one worker process."""
+        """Return a loader that draws ahead in one worker process, of one thread."""
         return DataLoader(self, batch_size=None, num_workers=1, prefetch_factor=4)
 
 
 def make_batch(source: Source, recipe: Recipe, step: int) -> Batch:
     """Draw the batch of one step."""
-    torch.set_num_threads(1)
     rng = np.random.default_rng([recipe.seed, step])
     windows: list[TrainingWindow] = []
     masks: list[NDArray[np.bool_]] = []

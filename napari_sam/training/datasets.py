@@ -8,15 +8,12 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-import tifffile
 from numpy.typing import NDArray
-from skimage import io
 
-from napari_sam.errors import DataError
+from napari_sam.errors import DataError, ImageError
+from napari_sam.evaluation.datasets import FilePair, folder_set
 from napari_sam.inference.preprocess import to_model_image
 from napari_sam.synthetic import SCENES
-
-IMAGE_SUFFIXES = {".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,13 +42,36 @@ class Source(Protocol):
         """Return one image with at least one object."""
 
 
-def normalise(image: NDArray) -> NDArray[np.uint8]:
-    """Bring a 2D image, (H, W) or (H, W, 3), to uint8 (3, H, W)."""
-    ready = to_model_image(image, normalisation="pocket")
+def normalise(image: NDArray, channel_axis: int | None = None) -> NDArray[np.uint8]:
+    """Bring a 2D image, (H, W) or with one axis of channels, to uint8 (3, H, W)."""
+    ready = to_model_image(image, normalisation="pocket", channel_axis=channel_axis)
     return (ready * 255).round().astype(np.uint8)
 
 
-class FolderSource:
+class ListSource:
+    """Images in memory.
+
+    Parameters
+    ----------
+    images : sequence of TrainingImage
+        At least one, each with an object.
+    """
+
+    def __init__(self, images: Sequence[TrainingImage]) -> None:
+        self._images = list(images)
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def __iter__(self) -> Iterator[TrainingImage]:
+        return iter(self._images)
+
+    def draw(self, rng: np.random.Generator) -> TrainingImage:
+        """Return one image, all with equal chance."""
+        return self._images[rng.integers(len(self._images))]
+
+
+class FolderSource(ListSource):
     """A folder with `images/` and `labels/`.
 
     2D images are taken whole, stacks and series slice by slice along their first axis.
@@ -62,6 +82,14 @@ class FolderSource:
     complete : bool
         Whether every object of these images is labelled.
 
+    Attributes
+    ----------
+    name : str
+    files : list of list of TrainingImage
+        The images by the file they are from: slices of one stack are alike.
+    unlabelled : int
+        How many image files have no labels.
+
     Raises
     ------
     DataError
@@ -70,73 +98,50 @@ class FolderSource:
 
     def __init__(self, folder: str | Path, complete: bool = True) -> None:
         self.folder = Path(folder)
-        self.complete = complete
-        self._pairs = _find_pairs(self.folder)
-        self._images: list[TrainingImage] = []
-        for image_path, labels_path in self._pairs:
-            self._images.extend(self._read(image_path, labels_path))
-        if not self._images:
+        self.name = self.folder.resolve().name
+        self.files: list[list[TrainingImage]] = []
+        pairs, self.unlabelled = _find_pairs(self.folder)
+        for pair in pairs:
+            images = _read(pair, complete)
+            if images:
+                self.files.append(images)
+        if not self.files:
             raise DataError(
                 f"No image in {self.folder} has a labelled object; training needs"
                 " label images with ids above 0."
             )
-
-    def __len__(self) -> int:
-        return len(self._images)
-
-    def draw(self, rng: np.random.Generator) -> TrainingImage:
-        """Return one image, all with equal chance."""
-        return self._images[rng.integers(len(self._images))]
-
-    def __iter__(self) -> Iterator[TrainingImage]:
-        return iter(self._images)
-
-    def _read(self, image_path: Path, labels_path: Path) -> list[TrainingImage]:
-        image, labels = _read_array(image_path), _read_array(labels_path)
-        if image.shape[: labels.ndim] != labels.shape:
-            raise DataError(
-                f"{image_path.name} has shape {image.shape} but its labels"
-                f" {labels.shape}; make labels of the same height and width."
-            )
-        slices = zip(image, labels, strict=True) if labels.ndim == 3 else None
-        planes = list(slices) if slices else [(image, labels)]
-        return [
-            TrainingImage(normalise(plane), truth.astype(np.int32), self.complete)
-            for plane, truth in planes
-            if truth.any()
-        ]
+        super().__init__([image for images in self.files for image in images])
 
 
-def _find_pairs(folder: Path) -> list[tuple[Path, Path]]:
-    images, labels = folder / "images", folder / "labels"
-    if not images.is_dir() or not labels.is_dir():
+def _find_pairs(folder: Path) -> tuple[Sequence[FilePair], int]:
+    if not all((folder / kind).is_dir() for kind in ("images", "labels")):
         raise DataError(
             f"{folder} has no images/ and labels/ folders; put each image in images/"
             " and its instance labels under the same name in labels/."
         )
-    truths = {path.stem: path for path in labels.iterdir() if _is_image(path)}
-    found = sorted(path for path in images.iterdir() if _is_image(path))
-    pairs = [(path, truths[path.stem]) for path in found if path.stem in truths]
-    if not pairs:
-        raise DataError(
-            f"No image in {images} has a label file of the same name in {labels}."
-        )
-    return pairs
+    found = folder_set(folder)
+    pairs = [each for each in found.sources if isinstance(each, FilePair)]
+    return pairs, found.unlabelled
 
 
-def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in IMAGE_SUFFIXES
-
-
-def _read_array(path: Path) -> NDArray:
+def _read(pair: FilePair, complete: bool) -> list[TrainingImage]:
+    image, labels, channel_axis = pair.arrays()
+    planes = [(image, labels)]
+    if labels.ndim == 3:
+        if channel_axis == 0:
+            image, channel_axis = np.moveaxis(image, 0, 1), 1
+        channel_axis = None if channel_axis is None else channel_axis - 1
+        planes = list(zip(image, labels, strict=True))
     try:
-        if path.suffix.lower() in {".tif", ".tiff"}:
-            array: NDArray = tifffile.imread(path)
-        else:
-            array = io.imread(path)
-        return array
-    except Exception as error:
-        raise DataError(f"{path} cannot be read as an image: {error}") from error
+        return [
+            TrainingImage(
+                normalise(plane, channel_axis), truth.astype(np.int32), complete
+            )
+            for plane, truth in planes
+            if truth.any()
+        ]
+    except ImageError as error:
+        raise DataError(f"{pair.image_path} cannot be trained on: {error}") from error
 
 
 class SyntheticSource:

@@ -7,21 +7,26 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from napari_sam.errors import CheckpointError
+from napari_sam.errors import DataError
 from napari_sam.nn.pocket import Pocket
+from napari_sam.training.averaging import (
+    freeze,
+    moving_average,
+    parameter_groups,
+    training_mode,
+)
 from napari_sam.training.batches import Batch, BatchStream
 from napari_sam.training.datasets import Source
-from napari_sam.training.losses import dense_loss, mask_iou, mask_loss
-from napari_sam.training.prompts import correct
 from napari_sam.training.recipe import Recipe
-
-Tensors = tuple[Tensor, ...] | list[Tensor]
+from napari_sam.training.rounds import rounds_loss
+from napari_sam.training.state import check_identity, foreign, read_state, write_state
+from napari_sam.training.validation import Validation
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,8 @@ class Progress:
         Running mean.
     first_iou, last_iou : float
         Running mean IoU of the chosen mask after the first and the last prompt round.
+    validation : float or None
+        Latest one-click IoU of the validation windows, if there are any.
     """
 
     step: int
@@ -44,6 +51,7 @@ class Progress:
     loss: float
     first_iou: float
     last_iou: float
+    validation: float | None = None
 
 
 class Trainer:
@@ -56,6 +64,22 @@ class Trainer:
     recipe : Recipe
     state_file : path, optional
         Where to keep what a resumed run needs; nothing is kept without it.
+    validation : Validation, optional
+        Chooses the best weights and ends the run once they no longer get better.
+    identity : dict, optional
+        What a resumed run must have in common with the saved one.
+
+    Raises
+    ------
+    DataError
+        The recipe's windows are not of the model's size.
+
+    Attributes
+    ----------
+    step : int
+        Steps done.
+    history : list of (int, float)
+        Step and one-click IoU of the averaged weights at each validation.
     """
 
     def __init__(
@@ -64,22 +88,47 @@ class Trainer:
         source: Source,
         recipe: Recipe,
         state_file: Path | None = None,
+        validation: Validation | None = None,
+        identity: dict[str, Any] | None = None,
     ) -> None:
+        if recipe.augment.window != model.window:
+            raise DataError(
+                f"The recipe cuts windows of {recipe.augment.window} pixels, but the"
+                f" model takes {model.window}: set window in augment to that."
+            )
         self.model = model
         self.source = source
         self.recipe = recipe
         self.state_file = state_file
+        self.validation = validation
+        self.identity = identity
+        freeze(model, recipe)
         self.average = AveragedModel(
-            model, multi_avg_fn=_moving_average(recipe.ema), use_buffers=True
+            model, multi_avg_fn=moving_average(recipe.ema), use_buffers=True
         )
         self.optimizer = torch.optim.AdamW(
-            _parameter_groups(model, recipe.weight_decay),
+            parameter_groups(model, recipe.weight_decay),
             lr=recipe.learning_rate,
             betas=recipe.betas,
         )
         self.step = 0
         self.seconds = 0.0
+        self.history: list[tuple[int, float]] = []
+        self._best: dict[str, Tensor] | None = None
         self._means: dict[str, float] = {}
+
+    @property
+    def best_step(self) -> int:
+        """The step of the best validation, or the last step without validation."""
+        if not self.history:
+            return self.step
+        return max(self.history, key=lambda entry: entry[1])[0]
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the latest validations brought nothing new."""
+        later = [step for step, _ in self.history if step > self.best_step]
+        return len(later) >= self.recipe.patience
 
     def run(
         self,
@@ -88,37 +137,56 @@ class Trainer:
         report_every: int = 20,
         save_every: float = 120.0,
     ) -> None:
-        """Train until the recipe's steps or the hours are used up.
+        """Train until steps or hours are used up, or validation finds no progress.
 
         Parameters
         ----------
         hours : float
-            Budget of the whole run, resumed parts included.
+            Budget of the whole run, resumed parts included. The learning rate falls
+            with whichever of steps and hours ends first.
         report : callable, optional
             Called with a `Progress` every ``report_every`` steps.
         report_every : int
         save_every : float
             Seconds between saved states.
         """
-        self.model.train()
+        training_mode(self.model, self.recipe)
         started, saved = time.monotonic() - self.seconds, time.monotonic()
+        if not self.history:
+            # The weights a run begins with may be the best of all.
+            self._validate_once()
         for batch in BatchStream(self.source, self.recipe, self.step).loader():
             progress = max(self.step / self.recipe.steps, self.seconds / 3600 / hours)
-            if progress >= 1:
+            if progress >= 1 or self.exhausted:
                 break
             self._learn(batch, progress)
             self.step += 1
+            if self.step % self.recipe.validate_every == 0:
+                self._validate_once()
             self.seconds = time.monotonic() - started
             if report and self.step % report_every == 0:
-                report(self._progress())
+                report(self.progress())
             if time.monotonic() - saved > save_every:
                 self.save_state()
                 saved = time.monotonic()
+        self._validate_once()
         self.save_state()
 
     def averaged_state(self) -> dict[str, Tensor]:
         """The averaged weights, under the model's own keys."""
         return self.average.module.state_dict()
+
+    def best_state(self) -> dict[str, Tensor]:
+        """The averaged weights that validated best; the last without validation."""
+        return self.averaged_state() if self._best is None else self._best
+
+    def progress(self) -> Progress:
+        """Where the run stands."""
+        loss, first, last = (
+            self._means.get(key, 0.0) for key in ("loss", "first_iou", "last_iou")
+        )
+        latest = self.history[-1][1] if self.history else None
+        return Progress(self.step, self.seconds / 3600, loss, first, last, latest)
 
     def save_state(self) -> None:
         """Write all that `resume` needs, in one atomic step."""
@@ -131,11 +199,11 @@ class Trainer:
             "step": self.step,
             "seconds": self.seconds,
             "means": self._means,
+            "history": self.history,
+            "best": self._best,
+            "identity": self.identity,
         }
-        self.state_file.parent.mkdir(parents=True, exist_ok=True)
-        partial = self.state_file.with_suffix(".partial")
-        torch.save(state, partial)
-        partial.replace(self.state_file)
+        write_state(self.state_file, state)
 
     def resume(self) -> None:
         """Go on from the saved state.
@@ -143,134 +211,61 @@ class Trainer:
         Raises
         ------
         CheckpointError
-            Where there is none, or it belongs to another model.
+            Where there is none, or it belongs to another model or run.
         """
-        if self.state_file is None or not self.state_file.exists():
-            raise CheckpointError(
-                f"There is no saved run at {self.state_file}; start without --resume."
-            )
+        path = self.state_file or Path("(no state file)")
+        state = read_state(path)
+        if self.identity is not None:
+            check_identity(path, state.get("identity"), self.identity)
         try:
-            state = torch.load(self.state_file, weights_only=True)
             self.model.load_state_dict(state["model"])
             self.average.load_state_dict(state["average"])
             self.optimizer.load_state_dict(state["optimizer"])
-        except (RuntimeError, KeyError, ValueError, EOFError) as error:
-            raise CheckpointError(
-                f"{self.state_file} is not the state of this run; start without"
-                " --resume, or give the model and data it was made with."
-            ) from error
-        self.step, self.seconds = state["step"], state["seconds"]
-        self._means = state["means"]
+            self.step, self.seconds = state["step"], state["seconds"]
+            self._means = state["means"]
+        except (RuntimeError, KeyError, ValueError) as error:
+            raise foreign(path) from error
+        self.history, self._best = state.get("history", []), state.get("best")
 
     def _learn(self, batch: Batch, progress: float) -> None:
         for group in self.optimizer.param_groups:
             group["lr"] = self._learning_rate(progress)
-        loss = self._loss(batch)
+        result = rounds_loss(self.model, batch, self.recipe, self.step)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        result.loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
         self.optimizer.step()
         self.average.update_parameters(self.model)
-        self._note("loss", float(loss.detach()))
+        self._note("loss", float(result.loss.detach()))
+        self._note_ious(result.ious)
 
     def _learning_rate(self, progress: float) -> float:
         warm = min(1.0, (self.step + 1) / self.recipe.warmup)
         cosine = 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
         return self.recipe.learning_rate * warm * (0.01 + 0.99 * cosine)
 
-    def _loss(self, batch: Batch) -> Tensor:
-        recipe = self.recipe
-        rng = np.random.default_rng([recipe.seed, self.step, 1])
-        chances = np.asarray(recipe.rounds) / np.sum(recipe.rounds)
-        rounds = 1 + int(rng.choice(len(chances), p=chances))
-        with self._autocast():
-            windows = self.model.encode(batch.images)
-            features = windows.select(batch.window_index)
-        prompts = batch.prompts
-        losses = []
-        for number in range(rounds):
-            with self._autocast():
-                logits, predicted_iou = self.model.decode(
-                    features,
-                    (prompts.coords, prompts.point_labels),
-                    prompts.boxes,
-                    prompts.logits,
-                )
-            logits, predicted_iou = logits.float(), predicted_iou.float()
-            loss, chosen, iou = self._round_loss(
-                logits, predicted_iou, batch, prompts.ambiguous
-            )
-            losses.append(loss)
-            self._note_iou(number, rounds, iou[batch.is_object])
-            if number + 1 < rounds:
-                prompts = correct(prompts, chosen, batch.truth, rng, recipe.prompts)
-        dense = dense_loss(windows.dense.float(), batch.dense, batch.complete)
-        return torch.stack(losses).mean() + recipe.dense_weight * dense
-
-    def _round_loss(
-        self,
-        logits: Tensor,
-        predicted_iou: Tensor,
-        batch: Batch,
-        ambiguous: Tensor,
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """One round's loss, the mask to correct, and its IoU."""
-        truth = batch.truth[:, None].expand_as(logits)
-        each = mask_loss(logits, truth)
-        single, best_of_three = each[:, 0], each[:, 1:].min(1).values
-        # An ambiguous click is answered by three masks, anything else by one; the
-        # smaller share keeps the other tokens fit for users who ask for them.
-        share = torch.where(ambiguous, 0.3, 1.0)
-        masks = share * single + (1.3 - share) * best_of_three
-        masks = masks[batch.is_object].sum() / batch.is_object.sum().clamp(min=1)
-        true_iou = mask_iou(logits, truth) * batch.is_object[:, None]
-        quality = predicted_iou - true_iou
-        loss = masks + self.recipe.iou_weight * quality.square().mean()
-        pick = torch.where(ambiguous, 1 + predicted_iou[:, 1:].argmax(1), 0)
-        rows = torch.arange(len(pick))
-        return loss, logits[rows, pick].detach(), true_iou[rows, pick]
-
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast("cpu", torch.bfloat16, enabled=self.recipe.bfloat16)
-
-    def _note_iou(self, number: int, rounds: int, iou: Tensor) -> None:
-        if len(iou) == 0:
+    def _validate_once(self) -> None:
+        """Validate, unless there is nothing to validate on or it is done already."""
+        if self.validation is None or (
+            self.history and self.history[-1][0] == self.step
+        ):
             return
-        if number == 0:
-            self._note("first_iou", float(iou.mean()))
-        if number == rounds - 1 > 0:
-            self._note("last_iou", float(iou.mean()))
+        best = max((iou for _, iou in self.history), default=-1.0)
+        iou = self.validation.one_click_iou(cast("Pocket", self.average.module))
+        self.history.append((self.step, iou))
+        if iou > best:
+            state = self.averaged_state()
+            self._best = {key: value.clone() for key, value in state.items()}
+
+    def _note_ious(self, ious: list[Tensor]) -> None:
+        for number, iou in enumerate(ious):
+            if len(iou) == 0:
+                continue
+            if number == 0:
+                self._note("first_iou", float(iou.mean()))
+            if number == len(ious) - 1 > 0:
+                self._note("last_iou", float(iou.mean()))
 
     def _note(self, name: str, value: float) -> None:
         old = self._means.get(name, value)
         self._means[name] = 0.98 * old + 0.02 * value
-
-    def _progress(self) -> Progress:
-        means = [self._means.get(key, 0.0) for key in ("loss", "first_iou", "last_iou")]
-        return Progress(self.step, self.seconds / 3600, *means)
-
-
-def _moving_average(
-    decay: float,
-) -> Callable[[Tensors, Tensors, Tensor | int], None]:
-    """An exponential moving average that forgets the first steps fast."""
-
-    @torch.no_grad()
-    def update(averaged: Tensors, current: Tensors, count: Tensor | int) -> None:
-        weight = 1 - min(decay, (1 + float(count)) / (10 + float(count)))
-        for old, new in zip(averaged, current, strict=True):
-            if old.is_floating_point():
-                old.lerp_(new, weight)
-            else:
-                old.copy_(new)
-
-    return update
-
-
-def _parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, object]]:
-    """Matrices decay; biases, norms and embeddings of one vector do not."""
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    return [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]

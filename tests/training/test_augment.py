@@ -76,7 +76,7 @@ def test_repainting_keeps_the_range_and_changes_the_look() -> None:
     painted = [repaint(image, rng(seed)) for seed in range(30)]
     assert all(each.shape == image.shape for each in painted)
     assert all(each.dtype == np.float32 for each in painted)
-    assert all(0 <= each.min() and each.max() <= 1 for each in painted)
+    assert all(each.min() >= 0 and each.max() <= 1 for each in painted)
     assert sum(not np.allclose(each, image) for each in painted) > 20
     assert np.array_equal(repaint(image, rng(4)), painted[4])
 

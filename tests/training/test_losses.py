@@ -66,9 +66,10 @@ def test_dense_loss_by_hand() -> None:
     target = torch.zeros(1, 4, 2, 2)
     target[0, :, 0] = torch.tensor([1.0, 1.0, 0.0, 0.5])[:, None]
     predicted = torch.zeros(1, 4, 2, 2)
-    # Foreground log 2; distances .95 on two of four pixels, twice; size .5 inside.
+    # Foreground log 2; distances .95 on two of four pixels, twice; size .5 inside,
+    # four times.
     loss = dense_loss(predicted, target, torch.tensor([True]))
-    assert float(loss) == pytest.approx(log(2) + 2 * 0.95 / 2 + 0.5)
+    assert float(loss) == pytest.approx(log(2) + 2 * 0.95 / 2 + 4 * 0.5)
 
 
 def test_unlabelled_background_does_not_count() -> None:
