@@ -13,17 +13,17 @@ WANTED = {
     "napari_sam/napari.yaml",
     "napari_sam/py.typed",
     "napari_sam/weights/pocket.safetensors",
-    "napari_sam/weights/pocket.md",
 }
 FOLDERS = ("napari_sam/", "napari_sam_clip-")
-DATA = "napari_sam/_sample_data/"
+KINDS = (("napari_sam/_sample_data/", ".tif"), ("napari_sam/weights/", ".md"))
 
 
 def faults(names: set[str]) -> list[str]:
     """Name all that is missing from, or should not be in, a wheel of these files."""
     found = [f"{name} is missing" for name in sorted(WANTED - names)]
-    if not any(name.startswith(DATA) and name.endswith(".tif") for name in names):
-        found.append(f"there are no images in {DATA}")
+    for folder, end in KINDS:
+        if not any(name.startswith(folder) and name.endswith(end) for name in names):
+            found.append(f"there is no {end} file in {folder}")
     strangers = sorted(name for name in names if not name.startswith(FOLDERS))
     return found + [f"{name} does not belong there" for name in strangers]
 
