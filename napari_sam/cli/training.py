@@ -233,10 +233,14 @@ def _metadata(job: TrainJob, trainer: Trainer, data: TrainingData) -> dict[str, 
 
 
 def _summary(job: TrainJob, trainer: Trainer) -> list[str]:
-    lines = [f"{job.out}: step {trainer.best_step} of {trainer.step} done"]
+    plural = "" if trainer.step == 1 else "s"
+    lines = [f"{job.out}: {trainer.step} step{plural}"]
     if trainer.history:
         first, best = trainer.history[0][1], max(iou for _, iou in trainer.history)
-        lines[0] += f", one-click IoU of validation {first:.3f} before, {best:.3f} now"
+        lines[0] += (
+            f", best after {trainer.best_step}; one-click IoU of validation"
+            f" {first:.3f} before, {best:.3f} then"
+        )
         if trainer.best_step == 0:
             lines.append(
                 "Training made nothing better: these are the weights it started from."

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from napari_sam.errors import DataError
 from napari_sam.training.augment import AugmentConfig
-from napari_sam.training.recipe import RECIPES, Recipe
+from napari_sam.training.recipe import RECIPES, RECIPES_FOLDER, Recipe
 
 UNFIT = ("em_isbi2012_neurites", "natural_bsds500_regions", "em_particles", "wbc_smear")
 
@@ -40,6 +41,11 @@ def test_recipes_of_the_package_can_be_read(name: str) -> None:
     assert recipe.from_scratch is (name == "pocket")
     assert not set(UNFIT) & set(recipe.sets)
     assert set(recipe.incomplete) | set(recipe.set_weights) <= set(recipe.sets)
+
+
+def test_the_recipe_of_the_bundled_weights_leaves_nothing_to_defaults() -> None:
+    path = RECIPES_FOLDER / "pocket.json"
+    assert json.loads(path.read_text()).keys() == asdict(Recipe()).keys()
 
 
 def test_an_unknown_recipe_is_refused() -> None:
