@@ -10,7 +10,8 @@ blocks, when they are first needed, and kept.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -42,6 +43,29 @@ WANTED_SIZE = 48.0
 LARGEST_SHARE = 0.8
 # Windows decoded at a time.
 CHUNK = 32
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """What the model sees in one view.
+
+    Attributes
+    ----------
+    view : View
+    logits : Tensor
+        (K, h, w), of the view's window.
+    iou : Tensor
+        (K,), predicted.
+    """
+
+    view: View
+    logits: Tensor
+    iou: Tensor
+
+    @property
+    def best(self) -> Tensor:
+        """Logits (h, w) of the mask with the highest predicted IoU."""
+        return self.logits[int(self.iou.argmax())]
 
 
 class PyramidFraming:
@@ -76,62 +100,53 @@ class PyramidFraming:
         kept = slice(1, None) if multimask_output else slice(0, 1)
         results: dict[int, MaskPrediction] = {}
         for indices in _chunks(prompts):
-            decoded = self._look(embedding, [prompts[i] for i in indices], kept)
-            for index, view, logits, iou in zip(indices, *decoded, strict=True):
+            looks = self._look(embedding, [prompts[i] for i in indices], kept)
+            for index, look in zip(indices, looks, strict=True):
+                frame = look.view.frame(self._window)
                 results[index] = _prediction(
-                    logits, iou, view.frame(self._window), embedding.image_shape
+                    look.logits, look.iou, frame, embedding.image_shape
                 )
         return [results[index] for index in range(len(prompts))]
 
     def _look(
-        self,
-        embedding: PyramidEmbedding,
-        prompts: Sequence[PromptSet],
-        kept: slice,
-    ) -> tuple[list[View], list[Tensor], list[Tensor]]:
+        self, embedding: PyramidEmbedding, prompts: Sequence[PromptSet], kept: slice
+    ) -> list[Look]:
         """Decode, and again at a coarser level while an object leaves its window."""
-        views = [self._view(embedding, each) for each in prompts]
-        logits: list[Tensor] = [torch.empty(0)] * len(prompts)
-        iou = list(logits)
+        views = {i: self._view(embedding, each) for i, each in enumerate(prompts)}
+        found = self._decode_views(embedding, prompts, views, kept)
+        looks = [found[index] for index in range(len(prompts))]
         pending = list(range(len(prompts)))
-        while pending:
-            found = self._decode_views(
-                embedding,
-                [prompts[index] for index in pending],
-                [views[index] for index in pending],
-            )
-            for index, masks, quality in zip(pending, *found, strict=True):
-                logits[index], iou[index] = masks[kept], quality[kept]
-            cut = [
-                index
-                for index in pending
-                if self._is_cut(
-                    embedding, views[index], _best(logits[index], iou[index])
-                )
-            ]
-            for index in cut:
-                views[index] = self._coarser(embedding, views[index])
-            pending = cut
-        return views, logits, iou
+        while coarser := {
+            index: view
+            for index in pending
+            if (view := self._coarser_view(embedding, looks[index]))
+        }:
+            wider = self._decode_views(embedding, prompts, coarser, kept)
+            for index, look in wider.items():
+                looks[index] = look
+            pending = list(coarser)
+        return looks
 
-    def _is_cut(self, embedding: PyramidEmbedding, view: View, logits: Tensor) -> bool:
-        """Whether a mask reaches the window's edge where the image goes on."""
-        box = mask_to_box((logits > 0).numpy())
+    def _coarser_view(self, embedding: PyramidEmbedding, look: Look) -> View | None:
+        """A wider view, if the mask reaches this one's edge where the image goes on."""
+        box = mask_to_box((look.best > 0).numpy())
+        view = look.view
         if box is None or view.level <= self._coarsest(embedding):
-            return False
-        scale, last = 2.0**view.level, len(logits)
-        for start, stop, corner, side in zip(
-            box[:2], box[2:], (view.row, view.col), embedding.image_shape, strict=True
-        ):
-            if start == 0 and corner > 0:
-                return True
-            if stop == last and corner + self._window < side * scale:
-                return True
-        return False
-
-    def _coarser(self, embedding: PyramidEmbedding, view: View) -> View:
-        """The window of the next coarser level around the same place."""
-        scale = 2.0**view.level
+            return None
+        scale, last = 2.0**view.level, look.best.shape[0]
+        is_cut = any(
+            (start == 0 and corner > 0)
+            or (stop == last and corner + self._window < side * scale)
+            for start, stop, corner, side in zip(
+                box[:2],
+                box[2:],
+                (view.row, view.col),
+                embedding.image_shape,
+                strict=True,
+            )
+        )
+        if not is_cut:
+            return None
         row, col = (edge + self._window / 2 for edge in (view.row, view.col))
         return self._view_at(embedding, (row / scale, col / scale), view.level - 1)
 
@@ -202,18 +217,20 @@ class PyramidFraming:
         self,
         embedding: PyramidEmbedding,
         prompts: Sequence[PromptSet],
-        views: Sequence[View],
-    ) -> tuple[Tensor, Tensor]:
-        """Logits (B, 4, h, w) and predicted IoU (B, 4) of one window a prompt."""
-        crops = [self._blocks.crop(embedding, view) for view in views]
+        views: Mapping[int, View],
+        kept: slice,
+    ) -> dict[int, Look]:
+        """Decode the prompts that ``views`` names, each in its own window."""
+        if not views:
+            return {}
+        crops = [self._blocks.crop(embedding, view) for view in views.values()]
         features = PocketFeatures(
             *(
                 torch.cat([getattr(crop, name) for crop in crops])
                 for name in ("embedding", "skip4", "skip2", "dense")
             )
         )
-        frames = [view.frame(self._window) for view in views]
-        placed = list(zip(prompts, frames, strict=True))
+        placed = [(prompts[i], view.frame(self._window)) for i, view in views.items()]
         device = self._model.device
         with autocast(self._model):
             logits, iou = self._model.decode(
@@ -222,7 +239,13 @@ class PyramidFraming:
                 window_boxes(placed, device),
                 window_masks(placed, device),
             )
-        return logits.float().cpu(), iou.float().cpu()
+        logits, iou = logits[:, kept].float().cpu(), iou[:, kept].float().cpu()
+        return {
+            index: Look(view, masks, quality)
+            for (index, view), masks, quality in zip(
+                views.items(), logits, iou, strict=True
+            )
+        }
 
 
 def _chunks(prompts: Sequence[PromptSet]) -> Iterator[list[int]]:
@@ -233,10 +256,6 @@ def _chunks(prompts: Sequence[PromptSet]) -> Iterator[list[int]]:
     for indices in groups.values():
         for start in range(0, len(indices), CHUNK):
             yield indices[start : start + CHUNK]
-
-
-def _best(logits: Tensor, iou: Tensor) -> Tensor:
-    return logits[int(iou.argmax())]
 
 
 def _prediction(
