@@ -1,17 +1,18 @@
 """Time and memory of SAM's ViT-B image encoder, against PyPI `segment-anything`.
 
 Same random weights, one 1024 x 1024 image, timed in one process and in turns; the peak
-memory of each is that of a process of its own, less what it took before encoding:
-``python benchmarks/encoder.py [--repeats N] [--threads N]``.
+memory of each is that of a process of its own, in all and less what it took before
+encoding (Linux only): ``python benchmarks/encoder.py [--repeats N] [--threads N]``.
 """
 
 from __future__ import annotations
 
 import argparse
-import resource
+import gc
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from segment_anything import sam_model_registry
@@ -46,17 +47,21 @@ def _encoder(name: str) -> Encode:
     return model.encode_image
 
 
-def _peak_gigabytes() -> float:
-    # Linux counts in units of 1024 bytes.
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+def _gigabytes(field: str) -> float:
+    status = Path("/proc/self/status").read_text()
+    line = next(line for line in status.splitlines() if line.startswith(field))
+    return int(line.split()[1]) * 1024 / 1e9
 
 
 def _print_peak(name: str) -> None:
-    """Print what encoding adds to this process's peak, and the peak, in GB."""
+    """Print what encoding adds to this process's memory, and its peak, in GB."""
     encode = _encoder(name)
-    before = _peak_gigabytes()
+    gc.collect()
+    # Forget the peak of building the model.
+    Path("/proc/self/clear_refs").write_text("5")
+    before = _gigabytes("VmRSS")
     encode(torch.randn(1, 3, 1024, 1024))
-    print(_peak_gigabytes() - before, _peak_gigabytes())
+    print(_gigabytes("VmHWM") - before, _gigabytes("VmHWM"))
 
 
 def _compare_memory() -> None:
