@@ -18,7 +18,8 @@ HEAVY = {"torch", "numpy", "scipy", "skimage", "tifffile", "napari", "qtpy"}
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["segment", "--help"], ["models", "--help"]]
+    "arguments",
+    [["--help"], *([each, "--help"] for each in ("segment", "models", "train"))],
 )
 def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     code = (
@@ -35,7 +36,7 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     assert HEAVY.isdisjoint(done.stderr.split())
 
 
-@pytest.mark.parametrize("command", ["segment", "models", "demo", "info"])
+@pytest.mark.parametrize("command", ["segment", "models", "demo", "info", "train"])
 def test_help_names_every_command(run: Run, command: str) -> None:
     code, stdout, _ = run("--help")
     assert code == 0
