@@ -18,7 +18,8 @@ import torch.nn.functional as functional
 from numpy.typing import NDArray
 
 from napari_sam.inference.framing import ImageEmbedding
-from napari_sam.nn.pocket import MASK_STRIDE, STRIDE, PocketFeatures
+from napari_sam.nn.pocket import MASK_STRIDE, STRIDE
+from napari_sam.nn.pocket_encoder import PocketFeatures
 from napari_sam.structures import Frame
 
 if TYPE_CHECKING:

@@ -29,7 +29,8 @@ from napari_sam.inference.window_prompts import (
     window_masks,
     window_points,
 )
-from napari_sam.nn.pocket import STRIDE, PocketFeatures
+from napari_sam.nn.pocket import STRIDE
+from napari_sam.nn.pocket_encoder import PocketFeatures
 from napari_sam.structures import Frame, MaskPrediction, PromptSet
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from napari_sam.nn.pocket import Pocket, PocketFeatures
+from napari_sam.nn.pocket import Pocket
+from napari_sam.nn.pocket_encoder import PocketFeatures
 from napari_sam.training.batches import Batch
 from napari_sam.training.losses import dense_loss, mask_iou, mask_loss
 from napari_sam.training.prompts import PromptBatch, correct

@@ -19,10 +19,10 @@ def dense_targets(labels: NDArray[np.int32]) -> NDArray[np.float32]:
     Returns
     -------
     ndarray of float32, shape (4, H, W)
-        In the order of `napari_sam.nn.pocket.DENSE_CHANNELS`: 1 inside objects; 1 at an
-        object's innermost pixel falling to 0 at the pixel farthest from it; 1 where an
-        object is thickest falling to 0 at its boundary; log2 of the square root of the
-        object's area in pixels, divided by 8. All are 0 in the background.
+        In the order of `napari_sam.nn.pocket_encoder.DENSE_CHANNELS`: 1 inside objects;
+        1 at an object's innermost pixel falling to 0 at the pixel farthest from it; 1
+        where an object is thickest falling to 0 at its boundary; log2 of the square
+        root of the object's area in pixels, divided by 8. All are 0 in the background.
     """
     targets = np.zeros((4, *labels.shape), dtype=np.float32)
     ids = np.unique(labels)

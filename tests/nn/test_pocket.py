@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from napari_sam.nn.pocket import Context, Pocket, PocketFeatures
+from napari_sam.nn.pocket import Pocket
+from napari_sam.nn.pocket_encoder import Context, PocketFeatures
 
 
 @pytest.fixture(scope="module")
