@@ -30,7 +30,7 @@ from napari_sam.inference.window_prompts import (
     window_points,
 )
 from napari_sam.nn.pocket import STRIDE
-from napari_sam.nn.pocket_encoder import PocketFeatures
+from napari_sam.nn.pocket_encoder import stack_features
 from napari_sam.structures import Frame, MaskPrediction, PromptSet
 
 if TYPE_CHECKING:
@@ -225,12 +225,7 @@ class PyramidFraming:
         if not views:
             return {}
         crops = [self._blocks.crop(embedding, view) for view in views.values()]
-        features = PocketFeatures(
-            *(
-                torch.cat([getattr(crop, name) for crop in crops])
-                for name in ("embedding", "skip4", "skip2", "dense")
-            )
-        )
+        features = stack_features(crops)
         placed = [(prompts[i], view.frame(self._window)) for i, view in views.items()]
         device = self._model.device
         with autocast(self._model):

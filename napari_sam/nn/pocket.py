@@ -114,6 +114,7 @@ class PocketPromptEncoder(PromptEncoder):
 
     def embed_map(self, drawn: Tensor) -> tuple[Tensor, Tensor]:
         """Embed a map at stride 8 (B, C, H, W) and stride 4 (B, C / 4, 2 H, 2 W)."""
+        drawn = drawn.to(memory_format=torch.channels_last)
         fine = self.mask_downscaling[:3](drawn)
         return self.mask_downscaling[3:](fine), self.map_skip(fine)
 
@@ -245,7 +246,8 @@ class Pocket(nn.Module):
 
     def encode(self, windows: Tensor) -> PocketFeatures:
         """Encode windows (B, 3, H, W) in 0..1; H and W are multiples of 32."""
-        return self.image_encoder(windows)
+        # Channels last suits the convolutions and makes the norms over them cheap.
+        return self.image_encoder(windows.to(memory_format=torch.channels_last))
 
     def decode(
         self,

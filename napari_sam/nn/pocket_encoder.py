@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -43,6 +44,16 @@ class PocketFeatures:
         """Features of the windows ``index`` (N,), one for each prompt."""
         parts = (self.embedding, self.skip4, self.skip2, self.dense)
         return PocketFeatures(*(part.index_select(0, index) for part in parts))
+
+
+def stack_features(parts: Sequence[PocketFeatures]) -> PocketFeatures:
+    """Put the windows of several features into one batch."""
+    if len(parts) == 1:
+        return parts[0]
+    names = ("embedding", "skip4", "skip2", "dense")
+    return PocketFeatures(
+        *(torch.cat([getattr(part, name) for part in parts]) for name in names)
+    )
 
 
 def _convolution(

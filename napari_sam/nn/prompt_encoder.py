@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 
 import torch
+import torch.nn.functional as functional
 from torch import Tensor, nn
 
 
@@ -23,6 +24,13 @@ class LayerNorm2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise over axis 1."""
+        if x.is_contiguous(memory_format=torch.channels_last):
+            last = x.permute(0, 2, 3, 1)
+            shape = (self.weight.numel(),)
+            normed = functional.layer_norm(
+                last, shape, self.weight, self.bias, self.eps
+            )
+            return normed.permute(0, 3, 1, 2)
         mean = x.mean(1, keepdim=True)
         variance = (x - mean).square().mean(1, keepdim=True)
         x = (x - mean) * torch.rsqrt(variance + self.eps)
