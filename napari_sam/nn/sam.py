@@ -68,8 +68,7 @@ class Sam(nn.Module):
     Attributes
     ----------
     compute_dtype : torch.dtype
-        Type in which the image encoder multiplies; float32 turns autocast off. The
-        decoder, whose logits place the masks' edges, is fast enough in float32.
+        Type that matrix products are computed in; float32 turns autocast off.
     """
 
     frame_kind = "fixed"
@@ -169,9 +168,10 @@ class Sam(nn.Module):
         parts = []
         for start in range(0, batch, step):
             some = [None if x is None else x[start : start + step] for x in given]
-            parts.append(self._decode_some(image, some, multimask_output))
+            with self._autocast():
+                parts.append(self._decode_some(image, some, multimask_output))
         logits, iou = zip(*parts, strict=True)
-        return torch.cat(logits), torch.cat(iou)
+        return torch.cat(logits).float(), torch.cat(iou).float()
 
     def _decode_some(
         self, image: ImageContext, prompts: list[Tensor | None], multimask_output: bool
