@@ -49,7 +49,7 @@ def prompts_of(truth: np.ndarray, kind: str) -> list[str]:
     return arguments
 
 
-@pytest.mark.parametrize(("kind", "least"), [("box", 0.7), ("point", 0.4)])
+@pytest.mark.parametrize(("kind", "least"), [("box", 0.75), ("point", 0.55)])
 def test_nuclei_are_found(
     run: Run, image: Path, truth: np.ndarray, tmp_path: Path, kind: str, least: float
 ) -> None:
