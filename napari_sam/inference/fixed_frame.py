@@ -7,7 +7,7 @@ exactly what they were trained on.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ from napari_sam.geometry import (
     resized_frame,
     swap_xy,
 )
-from napari_sam.inference.framing import ImageEmbedding
+from napari_sam.inference.framing import ImageEmbedding, chunks_of_a_kind
 from napari_sam.inference.postprocess import (
     crop_logits,
     enlarge_logits,
@@ -117,7 +117,7 @@ class FixedFraming:
         """Predict masks; see `Framing.decode`."""
         assert isinstance(embedding, FixedEmbedding)
         results: dict[int, MaskPrediction] = {}
-        for indices in _chunks(prompts):
+        for indices in chunks_of_a_kind(map(_kind, prompts), CHUNK):
             chunk = [prompts[index] for index in indices]
             logits, iou = self._model.decode(
                 embedding.context,
@@ -170,18 +170,8 @@ def _resize(image: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.fl
     return np.asarray(resized).transpose(2, 0, 1).astype(np.float32)
 
 
-def _chunks(prompts: Sequence[PromptSet]) -> Iterator[list[int]]:
-    """Group the indices of prompts that make equally many tokens.
-
-    Padding a shorter prompt would change its result, as the padding is attended to.
-    """
-    groups: dict[tuple[int, bool, bool], list[int]] = {}
-    for index, each in enumerate(prompts):
-        kind = (len(each.points), each.box is not None, each.mask is not None)
-        groups.setdefault(kind, []).append(index)
-    for indices in groups.values():
-        for start in range(0, len(indices), CHUNK):
-            yield indices[start : start + CHUNK]
+def _kind(prompts: PromptSet) -> tuple[int, bool, bool]:
+    return len(prompts.points), prompts.box is not None, prompts.mask is not None
 
 
 def _to_input_xy(

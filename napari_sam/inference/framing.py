@@ -6,7 +6,7 @@ predictor does the rest: it reads the array, checks the prompts and keeps the em
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -69,3 +69,27 @@ class Framing(Protocol):
             Three candidates an object, or one.
         """
         ...
+
+
+def chunks_of_a_kind(kinds: Iterable[Hashable], size: int) -> Iterator[list[int]]:
+    """Group the indices of prompts that make equally many tokens.
+
+    Padding a shorter prompt would change its result, as the padding is attended to.
+
+    Parameters
+    ----------
+    kinds : iterable of hashable
+        Of each prompt; prompts of one kind may be decoded together.
+    size : int
+        Most indices in one chunk.
+
+    Yields
+    ------
+    list of int
+    """
+    groups: dict[Hashable, list[int]] = {}
+    for index, kind in enumerate(kinds):
+        groups.setdefault(kind, []).append(index)
+    for indices in groups.values():
+        for start in range(0, len(indices), size):
+            yield indices[start : start + size]

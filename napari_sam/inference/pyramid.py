@@ -10,7 +10,7 @@ blocks, when they are first needed, and kept.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,7 @@ from torch import Tensor
 
 from napari_sam.geometry import image_to_frame, mask_to_box
 from napari_sam.inference.blocks import BlockEncoder, PyramidEmbedding, View, autocast
-from napari_sam.inference.framing import ImageEmbedding
+from napari_sam.inference.framing import ImageEmbedding, chunks_of_a_kind
 from napari_sam.inference.postprocess import crop_logits, paste_logits
 from napari_sam.inference.window_prompts import (
     known_box,
@@ -100,7 +100,7 @@ class PyramidFraming:
         # The model gives the single mask first, then the three.
         kept = slice(1, None) if multimask_output else slice(0, 1)
         results: dict[int, MaskPrediction] = {}
-        for indices in _chunks(prompts):
+        for indices in chunks_of_a_kind((len(each.points) for each in prompts), CHUNK):
             looks = self._look(embedding, [prompts[i] for i in indices], kept)
             for index, look in zip(indices, looks, strict=True):
                 frame = look.view.frame(self._window)
@@ -242,16 +242,6 @@ class PyramidFraming:
                 views.items(), logits, iou, strict=True
             )
         }
-
-
-def _chunks(prompts: Sequence[PromptSet]) -> Iterator[list[int]]:
-    """Group prompts with equally many clicks: padding would be attended to."""
-    groups: dict[int, list[int]] = {}
-    for index, each in enumerate(prompts):
-        groups.setdefault(len(each.points), []).append(index)
-    for indices in groups.values():
-        for start in range(0, len(indices), CHUNK):
-            yield indices[start : start + CHUNK]
 
 
 def _prediction(

@@ -10,11 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_sam.geometry import image_to_frame, mask_to_box, resample, resized_frame
-from napari_sam.nn.pocket import MASK_STRIDE
+from napari_sam.nn.pocket import MASK_LOGIT, MASK_STRIDE
 from napari_sam.structures import Frame, MaskPrompt, PromptSet
-
-# Logit of a pixel of a mask that is given as yes or no.
-SURE = 6.0
 
 
 def known_box(
@@ -100,7 +97,7 @@ def _mask_logits(mask: MaskPrompt, frame: Frame) -> NDArray[np.float32]:
     if mask.frame == frame:
         return mask.values
     if mask.frame is not None:
-        return resample(mask.values, mask.frame, frame, fill=-SURE)
+        return resample(mask.values, mask.frame, frame, fill=-MASK_LOGIT)
     whole = resized_frame(mask.values.shape, mask.values.shape)
     share = resample(mask.values.astype(np.float32), whole, frame)
-    return SURE * (2 * share - 1)
+    return MASK_LOGIT * (2 * share - 1)

@@ -34,6 +34,8 @@ MASK_STRIDE = 2
 CLICK_SIGMA = 5.0
 # Previous logits are divided by this, so that a confident one is drawn as about 1.
 LOGIT_SCALE = 8.0
+# Logits that stand for a mask given as yes or no, in training and in use.
+MASK_LOGIT = 6.0
 
 
 class PocketPromptEncoder(PromptEncoder):

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
-# Logits that stand for a mask given as yes or no.
-MASK_LOGIT = 6.0
+from napari_sam.nn.pocket import MASK_LOGIT
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from napari_sam.geometry import (
 )
 from napari_sam.inference import fixed_frame
 from napari_sam.inference.fixed_frame import FixedEmbedding
+from napari_sam.inference.framing import chunks_of_a_kind
 from napari_sam.structures import Frame, MaskPrompt, PointPrompt, PromptSet
 
 SHAPES = st.tuples(st.integers(1, 3000), st.integers(1, 3000))
@@ -121,5 +122,9 @@ def test_prompts_are_grouped_by_their_kinds_within_the_chunk(
     monkeypatch.setattr(fixed_frame, "CHUNK", 2)
     one = PromptSet(points=(PointPrompt((1, 1)),))
     two = PromptSet(points=(PointPrompt((1, 1)),) * 2)
-    chunks = list(fixed_frame._chunks([one, two, one, one, two]))
+    chunks = list(
+        chunks_of_a_kind(
+            map(fixed_frame._kind, [one, two, one, one, two]), fixed_frame.CHUNK
+        )
+    )
     assert chunks == [[0, 2], [3], [1, 4]]
