@@ -20,11 +20,13 @@ from torch import Tensor, nn
 
 from napari_sam.nn.mask_decoder import MaskDecoder
 from napari_sam.nn.pocket_encoder import (
+    DENSE_CHANNELS,
     WIDTH,
     WINDOW,
     PocketFeatures,
     PocketImageEncoder,
 )
+from napari_sam.nn.pocket_quality import MaskQualityHead
 from napari_sam.nn.prompt_encoder import LayerNorm2d, PromptEncoder
 from napari_sam.nn.transformer import TwoWayTransformer
 
@@ -198,7 +200,31 @@ def _draw_boxes(boxes: Tensor, centres: Tensor) -> Tensor:
 
 
 class PocketMaskDecoder(MaskDecoder):
-    """SAM's mask decoder with skips from the encoder and from the prompt map."""
+    """SAM's mask decoder with skips, and with a look at its masks to rate them.
+
+    Parameters
+    ----------
+    width : int
+        Width of tokens and embedding.
+    """
+
+    def __init__(self, width: int = WIDTH) -> None:
+        super().__init__(
+            transformer_dim=width,
+            transformer=TwoWayTransformer(
+                depth=2, embedding_dim=width, num_heads=4, mlp_dim=4 * width
+            ),
+            iou_head_hidden_dim=2 * width,
+        )
+        self.quality_head = MaskQualityHead(width, width // 8, len(DENSE_CHANNELS))
+
+    def rate(
+        self, tokens: Tensor, logits: Tensor, upscaled: Tensor, dense: Tensor
+    ) -> Tensor:
+        """Predicted IoU (B, K) of the masks ``logits`` (B, K, H, W)."""
+        masks = tokens[:, 1 : 1 + self.num_mask_tokens]
+        correction = self.quality_head(masks, logits, upscaled, dense)
+        return self.iou_prediction_head(tokens[:, 0]) + correction
 
     def upscale(self, cells: Tensor, skip4: Tensor, skip2: Tensor) -> Tensor:
         """Upscale cells (B, C, H, W) to (B, C / 8, 4 H, 4 W)."""
@@ -238,13 +264,7 @@ class Pocket(nn.Module):
         self.window = window
         self.image_encoder = PocketImageEncoder(width)
         self.prompt_encoder = PocketPromptEncoder(width, window)
-        self.mask_decoder = PocketMaskDecoder(
-            transformer_dim=width,
-            transformer=TwoWayTransformer(
-                depth=2, embedding_dim=width, num_heads=4, mlp_dim=4 * width
-            ),
-            iou_head_hidden_dim=2 * width,
-        )
+        self.mask_decoder = PocketMaskDecoder(width)
 
     def encode(self, windows: Tensor) -> PocketFeatures:
         """Encode windows (B, 3, H, W) in 0..1; H and W are multiples of 32."""
@@ -287,7 +307,7 @@ class Pocket(nn.Module):
         )
         upscaled = decoder.upscale(cells, features.skip4 + fine, features.skip2)
         logits = decoder.mix_masks(tokens, upscaled, slice(0, None))
-        return logits, decoder.iou_prediction_head(tokens[:, 0])
+        return logits, decoder.rate(tokens, logits, upscaled, features.dense)
 
 
 def build_pocket() -> Pocket:

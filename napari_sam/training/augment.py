@@ -24,14 +24,22 @@ class AugmentConfig:
     object_size : tuple of float
         Least and largest size, in window pixels, to which the object a window is made
         for is scaled (log-uniform); its size is the square root of its area.
+    usual_size : float
+        The size, in window pixels, at which a predictor shows objects whose size it
+        knows.
+    usual : float
+        Share of windows whose object is scaled to about the usual size instead.
     zoom : tuple of float
-        Limits of the scaling, whatever the object's size.
+        Limits of the scaling, whatever the object's size; images that are much larger
+        than a window may be shrunk further, till they nearly fit.
     minimum_area : int
         Objects with fewer window pixels are not prompted for.
     """
 
     window: int = 256
     object_size: tuple[float, float] = (9.0, 150.0)
+    usual_size: float = 48.0
+    usual: float = 0.5
     zoom: tuple[float, float] = (0.25, 5.0)
     minimum_area: int = 24
 
@@ -70,7 +78,7 @@ def cut_window(
 ) -> TrainingWindow:
     """Cut, scale and turn one window around a random object, its look unchanged."""
     anchor, box, area = _choose_object(source.labels, rng)
-    zoom = _choose_zoom(area, rng, config)
+    zoom = _choose_zoom(area, max(source.labels.shape), rng, config)
     side = config.window / zoom
     corner = _choose_corner(box, side, source.labels.shape, rng)
     image, labels = _resample(source, corner, side, config.window)
@@ -89,10 +97,17 @@ def _choose_object(
     return chosen, box, int((labels[box] == chosen).sum())
 
 
-def _choose_zoom(area: int, rng: np.random.Generator, config: AugmentConfig) -> float:
-    low, high = np.log(config.object_size)
-    size = np.exp(rng.uniform(low, high))
-    return float(np.clip(size / np.sqrt(area), *config.zoom))
+def _choose_zoom(
+    area: int, longest: int, rng: np.random.Generator, config: AugmentConfig
+) -> float:
+    if rng.random() < config.usual:
+        # A predictor's levels are octaves, so that it is off by half of one or so.
+        size = config.usual_size * 2 ** rng.normal(0, 0.5)
+    else:
+        size = np.exp(rng.uniform(*np.log(config.object_size)))
+    low, high = config.zoom
+    low = min(low, 0.7 * config.window / longest)
+    return float(np.clip(size / np.sqrt(area), low, high))
 
 
 def _choose_corner(

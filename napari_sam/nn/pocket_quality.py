@@ -1,0 +1,93 @@
+"""How good each of pocket's masks is, judged by what the mask covers."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as functional
+from torch import Tensor, nn
+
+from napari_sam.nn.mask_decoder import MLP
+
+# Shape and confidence of a mask: see `_shape_of`.
+SHAPE_FEATURES = 4
+
+
+class MaskQualityHead(nn.Module):
+    """Correct SAM's predicted IoU by looking at the mask.
+
+    SAM predicts the IoU of a mask from a token alone, before the mask is drawn. This
+    head sees the mask: how large and how sure it is, and what image features and dense
+    maps lie inside it and around it, as in Huang et al., "Mask Scoring R-CNN" (2019).
+    It changes no mask: no gradient flows back through one.
+
+    Parameters
+    ----------
+    token_width : int
+        Width of a mask token.
+    pixel_width : int
+        Channels of the upscaled features.
+    dense_width : int
+        Channels of the dense maps.
+    """
+
+    def __init__(self, token_width: int, pixel_width: int, dense_width: int) -> None:
+        super().__init__()
+        seen = SHAPE_FEATURES + pixel_width + 2 * dense_width
+        self.mlp = MLP(token_width + seen, token_width, 1, 3)
+        # Begins as no correction at all.
+        nn.init.zeros_(self.mlp.layers[-1].weight)
+        nn.init.zeros_(self.mlp.layers[-1].bias)
+
+    def forward(
+        self, tokens: Tensor, logits: Tensor, upscaled: Tensor, dense: Tensor
+    ) -> Tensor:
+        """Return what to add to each mask's predicted IoU.
+
+        Parameters
+        ----------
+        tokens : Tensor
+            (B, K, C), of the masks.
+        logits : Tensor
+            (B, K, H, W).
+        upscaled, dense : Tensor
+            (B, C', H, W), image features and dense maps.
+
+        Returns
+        -------
+        Tensor
+            (B, K).
+        """
+        with torch.no_grad():
+            seen = _look(logits.float(), upscaled, dense)
+        return self.mlp(torch.cat([tokens, seen.to(tokens.dtype)], -1))[..., 0]
+
+
+def _look(logits: Tensor, upscaled: Tensor, dense: Tensor) -> Tensor:
+    inside = (logits > 0).float()
+    coarse = functional.max_pool2d(inside, 2)
+    ring = functional.max_pool2d(coarse, 3, 1, 1) - coarse
+    around = functional.avg_pool2d(dense, 2)
+    maps = torch.cat([upscaled, dense], 1)
+    return torch.cat(
+        [_shape_of(logits, inside), _mean(maps, inside), _mean(around, ring)], -1
+    )
+
+
+def _shape_of(logits: Tensor, inside: Tensor) -> Tensor:
+    """Log area, mean probability, stability and soft area of each mask, (B, K, 4)."""
+    share = torch.sigmoid(logits)
+    area = inside.sum((2, 3))
+    stable = (logits > 1).float().sum((2, 3)) / (logits > -1).float().sum((2, 3)).clamp(
+        min=1
+    )
+    sure = (share * inside).sum((2, 3)) / area.clamp(min=1)
+    soft = share.sum((2, 3))
+    return torch.stack(
+        [torch.log2(area + 1) / 16, sure, stable, torch.log2(soft + 1) / 16], -1
+    )
+
+
+def _mean(maps: Tensor, masks: Tensor) -> Tensor:
+    """Mean of maps (B, C, H, W) over each of the masks (B, K, H, W), (B, K, C)."""
+    weights = masks / masks.sum((2, 3), keepdim=True).clamp(min=1)
+    return weights.flatten(2) @ maps.float().flatten(2).transpose(1, 2)
