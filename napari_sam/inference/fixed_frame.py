@@ -23,9 +23,16 @@ from napari_sam.geometry import (
     resized_frame,
     swap_xy,
 )
-from napari_sam.inference.framing import ImageEmbedding, chunks_of_a_kind
+from napari_sam.inference.framing import (
+    ImageEmbedding,
+    LowResMasks,
+    chunks_of_a_kind,
+)
 from napari_sam.inference.postprocess import (
+    STABILITY_OFFSET,
+    DrawnMask,
     crop_logits,
+    draw_mask,
     enlarge_logits,
     paste_logits,
 )
@@ -107,7 +114,6 @@ class FixedFraming:
         input_shape = longest_side_shape(image_shape, size)
         return FixedEmbedding(image_shape, model.name, context, input_shape, size)
 
-    @torch.no_grad()
     def decode(
         self,
         embedding: ImageEmbedding,
@@ -116,7 +122,19 @@ class FixedFraming:
     ) -> list[MaskPrediction]:
         """Predict masks; see `Framing.decode`."""
         assert isinstance(embedding, FixedEmbedding)
-        results: dict[int, MaskPrediction] = {}
+        found = self.decode_low_res(embedding, prompts, multimask_output)
+        return [_prediction(each, embedding) for each in found]
+
+    @torch.no_grad()
+    def decode_low_res(
+        self,
+        embedding: ImageEmbedding,
+        prompts: Sequence[PromptSet],
+        multimask_output: bool,
+    ) -> list[LowResMasks]:
+        """Predict masks on SAM's coarse grid; see `Framing.decode_low_res`."""
+        assert isinstance(embedding, FixedEmbedding)
+        results: dict[int, LowResMasks] = {}
         for indices in chunks_of_a_kind(map(_kind, prompts), CHUNK):
             chunk = [prompts[index] for index in indices]
             logits, iou = self._model.decode(
@@ -127,8 +145,18 @@ class FixedFraming:
                 multimask_output=multimask_output,
             )
             for index, each, quality in zip(indices, logits, iou, strict=True):
-                results[index] = _prediction(each.float(), quality, embedding)
+                results[index] = LowResMasks(
+                    each.float(), quality.float(), embedding.low_res_frame
+                )
         return [results[index] for index in range(len(prompts))]
+
+    def draw(
+        self, embedding: ImageEmbedding, logits: Tensor, frame: Frame, offset: float
+    ) -> DrawnMask | None:
+        """Draw one mask; see `Framing.draw`."""
+        assert isinstance(embedding, FixedEmbedding)
+        fine = _enlarged(logits, frame, embedding, offset)
+        return fine and draw_mask(*fine, embedding.image_shape, offset)
 
     def _points(
         self, chunk: Sequence[PromptSet], embedding: FixedEmbedding
@@ -199,10 +227,9 @@ def _to_low_res(mask: MaskPrompt, embedding: FixedEmbedding) -> NDArray[np.float
     return resample(mask.values, mask.frame, target, fill=BACKGROUND_LOGIT)
 
 
-def _prediction(
-    logits: Tensor, iou: Tensor, embedding: FixedEmbedding
-) -> MaskPrediction:
+def _prediction(found: LowResMasks, embedding: FixedEmbedding) -> MaskPrediction:
     """Turn one object's logits (K, h, w) into masks of the full image."""
+    logits = found.logits
     masks = np.zeros((len(logits), *embedding.image_shape), dtype=bool)
     stability = [
         _write_mask(each, embedding, mask)
@@ -210,27 +237,35 @@ def _prediction(
     ]
     return MaskPrediction(
         masks=masks,
-        predicted_iou=iou.float().cpu().numpy(),
+        predicted_iou=found.predicted_iou.cpu().numpy(),
         stability_score=np.array(stability, dtype=np.float32),
         low_res_masks=logits.cpu().numpy(),
-        frame=embedding.low_res_frame,
+        frame=found.frame,
     )
 
 
 def _write_mask(
     logits: Tensor, embedding: FixedEmbedding, out: NDArray[np.bool_]
 ) -> float:
-    """Write one mask (h, w) into ``out`` (H, W); return its stability score.
-
-    In SAM's two steps: to the pixels of the model's input, then to the image's.
-    """
-    cropped = crop_logits(logits, embedding.low_res_frame)
-    if cropped is None:
+    """Write one mask (h, w) into ``out`` (H, W); return its stability score."""
+    fine = _enlarged(logits, embedding.low_res_frame, embedding, STABILITY_OFFSET)
+    if fine is None:
         return 0.0
-    fine, frame = enlarge_logits(*cropped, MASK_STRIDE)
-    fine, frame = _without_padding(fine, frame, embedding)
-    inner, outer = paste_logits(fine, frame, out)
+    inner, outer = paste_logits(*fine, out)
     return inner / outer if outer else 0.0
+
+
+def _enlarged(
+    logits: Tensor, frame: Frame, embedding: FixedEmbedding, offset: float
+) -> tuple[Tensor, Frame] | None:
+    """Interpolate a mask to the pixels of the model's input, where it matters.
+
+    The first of SAM's two steps; the second is from there to the image's pixels.
+    """
+    cropped = crop_logits(logits, frame, offset)
+    if cropped is None:
+        return None
+    return _without_padding(*enlarge_logits(*cropped, MASK_STRIDE), embedding)
 
 
 def _without_padding(

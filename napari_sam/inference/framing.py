@@ -8,12 +8,35 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sam.inference.postprocess import DrawnMask
 from napari_sam.structures import Frame, MaskPrediction, PromptSet
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class LowResMasks:
+    """One object's candidates as the model gives them, not yet drawn in the image.
+
+    Attributes
+    ----------
+    logits : Tensor
+        (K, h, w) float32.
+    predicted_iou : Tensor
+        (K,) float32, in 0..1 or a little outside.
+    frame : Frame
+        Where the logits lie in the full image.
+    """
+
+    logits: Tensor
+    predicted_iou: Tensor
+    frame: Frame
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +90,41 @@ class Framing(Protocol):
             (H, W) with no frame, or finite float logits with one.
         multimask_output : bool
             Three candidates an object, or one.
+        """
+        ...
+
+    def decode_low_res(
+        self,
+        embedding: ImageEmbedding,
+        prompts: Sequence[PromptSet],
+        multimask_output: bool,
+    ) -> list[LowResMasks]:
+        """Predict masks as `decode` does, but leave them on the model's coarse grid.
+
+        For many prompts of which few masks will be wanted: they can be sifted before
+        `draw` makes pixels of them.
+        """
+        ...
+
+    def draw(
+        self, embedding: ImageEmbedding, logits: Tensor, frame: Frame, offset: float
+    ) -> DrawnMask | None:
+        """Draw one mask of `decode_low_res` in image pixels, as `decode` would.
+
+        Parameters
+        ----------
+        embedding : ImageEmbedding
+        logits : Tensor
+            (h, w), one candidate.
+        frame : Frame
+            Its `LowResMasks.frame`.
+        offset : float
+            Of the stability score.
+
+        Returns
+        -------
+        DrawnMask or None
+            None if no pixel is on the mask.
         """
         ...
 

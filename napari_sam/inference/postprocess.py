@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -47,8 +48,64 @@ def stability_score(
     return inner / outer if outer else 0.0
 
 
+@dataclass(frozen=True, eq=False)
+class DrawnMask:
+    """One mask in image pixels, cut to its box.
+
+    Attributes
+    ----------
+    mask : ndarray of bool, shape (h, w)
+    box : tuple of int
+        (row0, col0, row1, col1) of the mask in the full image, the stop exclusive.
+    stability_score : float
+    """
+
+    mask: NDArray[np.bool_]
+    box: Box
+    stability_score: float
+
+
+def draw_mask(
+    logits: Tensor,
+    frame: Frame,
+    image_shape: tuple[int, int],
+    offset: float = STABILITY_OFFSET,
+) -> DrawnMask | None:
+    """Interpolate one mask to image pixels, inside its own box alone.
+
+    Parameters
+    ----------
+    logits : Tensor, shape ``frame.shape``
+        Best cropped by `crop_logits` first.
+    frame : Frame
+    image_shape : tuple of int
+        (H, W) of the full image.
+    offset : float
+        Of the stability score.
+
+    Returns
+    -------
+    DrawnMask or None
+        None if no pixel is on the mask.
+    """
+    top, left, bottom, right = frame_box(frame, image_shape)
+    part = np.zeros((max(bottom - top, 0), max(right - left, 0)), dtype=bool)
+    origin = (frame.origin[0] - top, frame.origin[1] - left)
+    moved = Frame(origin, frame.step, frame.shape)
+    inner, outer = paste_logits(logits, moved, part, offset)
+    box = mask_to_box(part)
+    if box is None:
+        return None
+    row0, col0, row1, col1 = box
+    placed = (top + row0, left + col0, top + row1, left + col1)
+    return DrawnMask(part[row0:row1, col0:col1].copy(), placed, inner / outer)
+
+
 def paste_logits(
-    logits: Tensor, frame: Frame, out: NDArray[np.bool_]
+    logits: Tensor,
+    frame: Frame,
+    out: NDArray[np.bool_],
+    offset: float = STABILITY_OFFSET,
 ) -> tuple[int, int]:
     """Interpolate one mask to the full image and cut it at 0.
 
@@ -60,12 +117,14 @@ def paste_logits(
         Where the logits lie in the image.
     out : ndarray of bool, shape (H, W)
         The full image's mask, written inside the frame.
+    offset : float
+        Of the stability score.
 
     Returns
     -------
     tuple of int
-        Number of pixels above plus and above minus ``STABILITY_OFFSET``, whose ratio
-        is the stability score.
+        Number of pixels above plus and above minus ``offset``, whose ratio is the
+        stability score.
     """
     box = frame_box(frame, (out.shape[0], out.shape[1]))
     row0, col0, row1, col1 = box
@@ -77,8 +136,8 @@ def paste_logits(
         stop = min(start + rows, row1)
         values = sample_logits(logits, frame, (start, col0, stop, col1))
         np.greater(values, MASK_THRESHOLD, out=out[start:stop, col0:col1])
-        inner += int(np.count_nonzero(values > MASK_THRESHOLD + STABILITY_OFFSET))
-        outer += int(np.count_nonzero(values > MASK_THRESHOLD - STABILITY_OFFSET))
+        inner += int(np.count_nonzero(values > MASK_THRESHOLD + offset))
+        outer += int(np.count_nonzero(values > MASK_THRESHOLD - offset))
     return inner, outer
 
 
@@ -132,7 +191,9 @@ def _sampling_grid(frame: Frame, box: Box) -> Tensor:
     return torch.from_numpy(np.stack([x, y], axis=-1))[None]
 
 
-def crop_logits(logits: Tensor, frame: Frame) -> tuple[Tensor, Frame] | None:
+def crop_logits(
+    logits: Tensor, frame: Frame, offset: float = STABILITY_OFFSET
+) -> tuple[Tensor, Frame] | None:
     """Cut a mask's frame down to what matters for the mask and its stability.
 
     Interpolating the cropped logits gives the same mask and the same counts above
@@ -142,13 +203,15 @@ def crop_logits(logits: Tensor, frame: Frame) -> tuple[Tensor, Frame] | None:
     ----------
     logits : Tensor, shape ``frame.shape``
     frame : Frame
+    offset : float
+        Of the stability score.
 
     Returns
     -------
     tuple of Tensor and Frame, or None
         None if no logit is above the lower stability cut.
     """
-    above = (logits > MASK_THRESHOLD - STABILITY_OFFSET).cpu().numpy()
+    above = (logits > MASK_THRESHOLD - offset).cpu().numpy()
     box = mask_to_box(above)
     if box is None:
         return None

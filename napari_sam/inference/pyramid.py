@@ -21,8 +21,17 @@ from torch import Tensor
 
 from napari_sam.geometry import image_to_frame, mask_to_box
 from napari_sam.inference.blocks import BlockEncoder, PyramidEmbedding, View, autocast
-from napari_sam.inference.framing import ImageEmbedding, chunks_of_a_kind
-from napari_sam.inference.postprocess import crop_logits, paste_logits
+from napari_sam.inference.framing import (
+    ImageEmbedding,
+    LowResMasks,
+    chunks_of_a_kind,
+)
+from napari_sam.inference.postprocess import (
+    DrawnMask,
+    crop_logits,
+    draw_mask,
+    paste_logits,
+)
 from napari_sam.inference.window_prompts import (
     known_box,
     window_boxes,
@@ -96,18 +105,33 @@ class PyramidFraming:
         multimask_output: bool,
     ) -> list[MaskPrediction]:
         """Predict masks; see `Framing.decode`."""
+        found = self.decode_low_res(embedding, prompts, multimask_output)
+        return [_prediction(each, embedding.image_shape) for each in found]
+
+    def decode_low_res(
+        self,
+        embedding: ImageEmbedding,
+        prompts: Sequence[PromptSet],
+        multimask_output: bool,
+    ) -> list[LowResMasks]:
+        """Predict masks on their windows' grids; see `Framing.decode_low_res`."""
         assert isinstance(embedding, PyramidEmbedding)
         # The model gives the single mask first, then the three.
         kept = slice(1, None) if multimask_output else slice(0, 1)
-        results: dict[int, MaskPrediction] = {}
+        results: dict[int, LowResMasks] = {}
         for indices in chunks_of_a_kind((len(each.points) for each in prompts), CHUNK):
             looks = self._look(embedding, [prompts[i] for i in indices], kept)
             for index, look in zip(indices, looks, strict=True):
                 frame = look.view.frame(self._window)
-                results[index] = _prediction(
-                    look.logits, look.iou, frame, embedding.image_shape
-                )
+                results[index] = LowResMasks(look.logits, look.iou, frame)
         return [results[index] for index in range(len(prompts))]
+
+    def draw(
+        self, embedding: ImageEmbedding, logits: Tensor, frame: Frame, offset: float
+    ) -> DrawnMask | None:
+        """Draw one mask; see `Framing.draw`."""
+        cropped = crop_logits(logits, frame, offset)
+        return cropped and draw_mask(*cropped, embedding.image_shape, offset)
 
     def _look(
         self, embedding: PyramidEmbedding, prompts: Sequence[PromptSet], kept: slice
@@ -244,17 +268,19 @@ class PyramidFraming:
         }
 
 
-def _prediction(
-    logits: Tensor, iou: Tensor, frame: Frame, shape: tuple[int, int]
-) -> MaskPrediction:
-    masks = np.zeros((len(logits), *shape), dtype=bool)
-    stability = np.zeros(len(logits), dtype=np.float32)
-    for index, each in enumerate(logits):
-        cropped = crop_logits(each, frame)
+def _prediction(found: LowResMasks, shape: tuple[int, int]) -> MaskPrediction:
+    masks = np.zeros((len(found.logits), *shape), dtype=bool)
+    stability = np.zeros(len(found.logits), dtype=np.float32)
+    for index, each in enumerate(found.logits):
+        cropped = crop_logits(each, found.frame)
         if cropped is None:
             continue
         inner, outer = paste_logits(*cropped, masks[index])
         stability[index] = inner / outer if outer else 0.0
     return MaskPrediction(
-        masks, iou.clamp(0, 1).numpy(), stability, logits.numpy(), frame
+        masks,
+        found.predicted_iou.clamp(0, 1).numpy(),
+        stability,
+        found.logits.numpy(),
+        found.frame,
     )
