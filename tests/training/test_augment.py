@@ -7,7 +7,7 @@ import pytest
 
 from napari_sam.training import augment
 from napari_sam.training.augment import AugmentConfig, draw_window, repaint
-from napari_sam.training.datasets import TrainingImage
+from napari_sam.training.reading import TrainingImage
 
 CONFIG = AugmentConfig(window=64, object_size=(12.0, 30.0))
 SEEDS = range(8)
@@ -50,7 +50,7 @@ def test_labels_follow_the_image(
 
 
 def test_the_object_gets_the_size_asked_for(disc_image: TrainingImage) -> None:
-    config = AugmentConfig(window=128, object_size=(40.0, 40.0))
+    config = AugmentConfig(window=128, object_size=(40.0, 40.0), usual=0.0)
     sizes = []
     for seed in SEEDS:
         window = draw_window(disc_image, rng(seed), config)
@@ -58,12 +58,34 @@ def test_the_object_gets_the_size_asked_for(disc_image: TrainingImage) -> None:
     assert np.median(sizes) == pytest.approx(40, rel=0.1)
 
 
+def test_usual_windows_show_the_object_at_the_usual_size(
+    disc_image: TrainingImage,
+) -> None:
+    config = AugmentConfig(window=128, usual_size=30.0, usual=1.0)
+    sizes = []
+    for seed in SEEDS:
+        window = draw_window(disc_image, rng(seed), config)
+        sizes.append(np.sqrt((window.labels == window.anchor).sum()))
+    assert np.median(sizes) == pytest.approx(30, rel=0.25)
+
+
+def test_a_large_image_is_shrunk_till_it_nearly_fits() -> None:
+    labels = np.zeros((900, 900), np.int32)
+    labels[100:800, 100:800] = 1
+    source = TrainingImage(np.full((3, 900, 900), 80, np.uint8), labels)
+    config = AugmentConfig(window=64, object_size=(10.0, 10.0), usual=0.0)
+    window = draw_window(source, rng(0), config)
+    # 900 pixels in 64 / 0.7 of a window, not the 0.25 that `zoom` allows.
+    size = np.sqrt((window.labels == 1).sum())
+    assert size == pytest.approx(700 * 0.7 * 64 / 900, abs=2)
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_window_larger_than_the_image_repeats_its_edge(seed: int) -> None:
     labels = np.zeros((30, 20), np.int32)
     labels[5:25, 5:15] = 1
     source = TrainingImage(np.full((3, 30, 20), 80, np.uint8), labels)
-    config = AugmentConfig(window=64, object_size=(6.0, 6.0))
+    config = AugmentConfig(window=64, object_size=(6.0, 6.0), usual=0.0)
     window = draw_window(source, rng(seed), config)
     area = (window.labels == 1).sum()
     assert window.anchor == 1

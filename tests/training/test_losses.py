@@ -67,9 +67,25 @@ def test_dense_loss_by_hand() -> None:
     target[0, :, 0] = torch.tensor([1.0, 1.0, 0.0, 0.5])[:, None]
     predicted = torch.zeros(1, 4, 2, 2)
     # Foreground log 2; distances .95 on two of four pixels, twice; size .5 inside,
-    # four times.
+    # eight times.
     loss = dense_loss(predicted, target, torch.tensor([True]))
-    assert float(loss) == pytest.approx(log(2) + 2 * 0.95 / 2 + 4 * 0.5)
+    assert float(loss) == pytest.approx(log(2) + 2 * 0.95 / 2 + 8 * 0.5)
+
+
+def test_the_size_of_a_small_object_counts_as_much_as_a_large_one_s() -> None:
+    target = torch.zeros(1, 4, 8, 10)
+    # 64 pixels of an object of size 8, and 4 of one of size 2: weights 1 : 4.
+    target[0, 0, :, :8], target[0, 3, :, :8] = 1, 3 / 8
+    target[0, 0, :2, 8:], target[0, 3, :2, 8:] = 1, 1 / 8
+    complete = torch.tensor([True])
+    exact = dense_loss(target, target, complete)
+    losses = []
+    for columns in (slice(0, 8), slice(8, 10)):
+        wrong = target.clone()
+        wrong[0, 3, :, columns] += 0.1
+        losses.append(float(dense_loss(wrong, target, complete) - exact))
+    large, small = losses
+    assert large / small == pytest.approx(64 / (4 * 4), rel=1e-4)
 
 
 def test_unlabelled_background_does_not_count() -> None:
