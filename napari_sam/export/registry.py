@@ -103,9 +103,15 @@ def exporter_for(path: Path) -> Exporter:
     ExportError
         No format has this extension.
     """
-    for exporter in _EXPORTERS.values():
-        if path.suffix.lower() in exporter.extensions:
-            return exporter
+    endings = {
+        extension: exporter
+        for exporter in _EXPORTERS.values()
+        for extension in exporter.extensions
+    }
+    # The longest first: .sa1b.json is no plain .json.
+    for extension in sorted(endings, key=len, reverse=True):
+        if path.name.lower().endswith(extension):
+            return endings[extension]
     known = ", ".join(each for one in _EXPORTERS.values() for each in one.extensions)
     raise ExportError(
         f"Labels cannot be written to {path.name}: use a name that ends in {known}."
