@@ -1,0 +1,152 @@
+"""The model and its embeddings; used by one thread at a time, the runner's."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from napari_sam.errors import ModelError
+from napari_sam.session.view import ImageView, to_view
+from napari_sam.structures import MaskPrediction, PromptSet
+
+if TYPE_CHECKING:
+    from napari_sam.inference.framing import ImageEmbedding
+    from napari_sam.inference.predictor import SamPredictor
+
+# Slices that a person goes back and forth between.
+KEPT_EMBEDDINGS = 8
+T = TypeVar("T")
+Progress = Callable[[int, int | None], None]
+
+
+@dataclass(frozen=True)
+class ModelChoice:
+    """A model to load.
+
+    Attributes
+    ----------
+    name : str
+    device, dtype : str
+        As for `create_model`.
+    """
+
+    name: str
+    device: str = "auto"
+    dtype: str = "auto"
+
+
+class Worker:
+    """Loads the model, embeds views and predicts.
+
+    Parameters
+    ----------
+    say : callable
+        Takes a sentence for the person who waits.
+    """
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._predictor: SamPredictor | None = None
+        self._embeddings: OrderedDict[Hashable, ImageEmbedding] = OrderedDict()
+
+    @property
+    def predictor(self) -> SamPredictor:
+        """What predicts.
+
+        Raises
+        ------
+        ModelError
+            If no model is loaded.
+        """
+        if self._predictor is None:
+            raise ModelError("No model is loaded: choose one first.")
+        return self._predictor
+
+    def use(self, predictor: SamPredictor) -> None:
+        """Take a predictor that exists; embeddings of another are forgotten."""
+        self._predictor = predictor
+        self._embeddings.clear()
+
+    def load(self, choice: ModelChoice, progress: Progress | None = None) -> None:
+        """Create a model, downloading its weights where they are missing.
+
+        Raises
+        ------
+        ModelError, CheckpointError
+            As `create_model`.
+        """
+        from napari_sam.inference.predictor import SamPredictor
+        from napari_sam.nn.checkpoint import ensure_checkpoint
+        from napari_sam.nn.download import find_checkpoint
+        from napari_sam.nn.registry import create_model
+
+        if find_checkpoint(choice.name) is None:
+            ensure_checkpoint(choice.name, progress=progress)
+        model = create_model(choice.name, device=choice.device, dtype=choice.dtype)
+        self.use(SamPredictor(model))
+
+    def embed(self, view: ImageView) -> None:
+        """Make the view's embedding the current one, reading it if it is new."""
+        known = self._embeddings.get(view.key)
+        if known is not None:
+            self._embeddings.move_to_end(view.key)
+            self.predictor.set_embedding(known)
+            return
+        samples = view.read()
+        self._guarded(lambda: self._set_image(view, samples))
+        self._embeddings[view.key] = self.predictor.embedding
+        while len(self._embeddings) > KEPT_EMBEDDINGS:
+            self._embeddings.popitem(last=False)
+
+    def predict(
+        self, view: ImageView, prompts: PromptSet, multimask_output: bool
+    ) -> MaskPrediction:
+        """Predict masks in samples of a view from prompts in pixels of its plane.
+
+        Raises
+        ------
+        ImageError, PromptError
+            As `SamPredictor`.
+        """
+        self.embed(view)
+        inner = to_view(prompts, view)
+
+        def ask() -> MaskPrediction:
+            self.embed(view)
+            return self.predictor.predict(inner, multimask_output=multimask_output)
+
+        return self._guarded(ask)
+
+    def _set_image(self, view: ImageView, samples: Any) -> None:
+        shown = view.display
+        self.predictor.set_image(
+            samples,
+            channel_axis=shown.channel_axis,
+            channel_map=shown.channel_map,
+            contrast_limits=shown.contrast_limits,
+            gamma=shown.gamma,
+        )
+
+    def _guarded(self, work: Callable[[], T]) -> T:
+        """Do work; if the device has no memory left, do it on the CPU."""
+        try:
+            return work()
+        except (RuntimeError, MemoryError) as error:
+            if "out of memory" not in str(error).lower() or self._on_cpu():
+                raise
+        self._move_to_cpu()
+        return work()
+
+    def _on_cpu(self) -> bool:
+        return str(self.predictor.model.device) == "cpu"
+
+    def _move_to_cpu(self) -> None:
+        from napari_sam.inference.predictor import SamPredictor
+        from napari_sam.nn.registry import create_model
+
+        name = self.predictor.model.name
+        self._say(f"{name}: the device is out of memory, so it goes on on the CPU.")
+        self._predictor = None
+        self.use(SamPredictor(create_model(name, device="cpu")))
