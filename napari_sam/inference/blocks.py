@@ -40,6 +40,11 @@ class View:
     row: int
     col: int
 
+    def centre(self, window: int) -> tuple[float, float]:
+        """Image position (row, col) of its middle; it is ``window`` pixels wide."""
+        scale = 2.0**self.level
+        return (self.row + window / 2) / scale, (self.col + window / 2) / scale
+
     def frame(self, window: int) -> Frame:
         """Where the mask logits of this window, ``window`` pixels wide, lie."""
         pixel = 2.0**-self.level

@@ -51,6 +51,10 @@ FINEST_LEVEL = 2
 WANTED_SIZE = 48.0
 # A box's or mask's longest side may fill this much of the window.
 LARGEST_SHARE = 0.8
+# A click's answer that rates itself higher is not compared with those of other levels.
+SURE = 0.85
+# Masks offered for an ambiguous click.
+OFFERED = 3
 # Windows decoded at a time.
 CHUNK = 32
 
@@ -116,14 +120,20 @@ class PyramidFraming:
     ) -> list[LowResMasks]:
         """Predict masks on their windows' grids; see `Framing.decode_low_res`."""
         assert isinstance(embedding, PyramidEmbedding)
-        # The model gives the single mask first, then the three.
-        kept = slice(1, None) if multimask_output else slice(0, 1)
+        # The model gives the single mask first. Of an ambiguous click it is often the
+        # best one, so that the three best-rated of all four are offered.
+        kept = slice(0, None) if multimask_output else slice(0, 1)
         results: dict[int, LowResMasks] = {}
         for indices in chunks_of_a_kind((len(each.points) for each in prompts), CHUNK):
             looks = self._look(embedding, [prompts[i] for i in indices], kept)
             for index, look in zip(indices, looks, strict=True):
                 frame = look.view.frame(self._window)
-                results[index] = LowResMasks(look.logits, look.iou, frame)
+                chosen = (
+                    look.iou.topk(min(OFFERED, len(look.iou))).indices.sort().values
+                )
+                results[index] = LowResMasks(
+                    look.logits[chosen], look.iou[chosen], frame
+                )
         return [results[index] for index in range(len(prompts))]
 
     def draw(
@@ -136,30 +146,61 @@ class PyramidFraming:
     def _look(
         self, embedding: PyramidEmbedding, prompts: Sequence[PromptSet], kept: slice
     ) -> list[Look]:
-        """Decode, and again at a coarser level while an object leaves its window."""
-        views = {i: self._view(embedding, each) for i, each in enumerate(prompts)}
-        found = self._decode_views(embedding, prompts, views, kept)
-        looks = [found[index] for index in range(len(prompts))]
-        pending = list(range(len(prompts)))
-        while coarser := {
-            index: view
-            for index in pending
-            if (view := self._coarser_view(embedding, looks[index]))
-        }:
-            wider = self._decode_views(embedding, prompts, coarser, kept)
-            for index, look in wider.items():
-                looks[index] = look
-            pending = list(coarser)
-        return looks
+        """Decode, and at more levels where the first answer is cut or unsure."""
+        views = {
+            (index, (view := self._view(embedding, each)).level): view
+            for index, each in enumerate(prompts)
+        }
+        seen: list[dict[int, Look]] = [{} for _ in prompts]
+        while views:
+            found = self._decode_views(embedding, prompts, views, kept)
+            for (index, level), look in found.items():
+                seen[index][level] = look
+            views = {
+                (index, view.level): view
+                for index in {index for index, _ in found}
+                for view in self._further_views(embedding, prompts[index], seen[index])
+            }
+        return [self._best_look(embedding, looks) for looks in seen]
 
-    def _coarser_view(self, embedding: PyramidEmbedding, look: Look) -> View | None:
-        """A wider view, if the mask reaches this one's edge where the image goes on."""
+    def _best_look(
+        self, embedding: PyramidEmbedding, looks: Mapping[int, Look]
+    ) -> Look:
+        """The best-rated look of a whole object, else the widest look."""
+
+        def rating(look: Look) -> tuple[bool, float]:
+            if self._is_cut(embedding, look):
+                return False, -look.view.level
+            return True, float(look.iou.max())
+
+        return max(looks.values(), key=rating)
+
+    def _further_views(
+        self, embedding: PyramidEmbedding, prompts: PromptSet, looks: Mapping[int, Look]
+    ) -> list[View]:
+        """Views not yet seen, one level from the best, that might answer better."""
+        best = self._best_look(embedding, looks)
+        level, centre = best.view.level, best.view.centre(self._window)
+        levels = {level - 1} if self._is_cut(embedding, best) else set()
+        if known_box(prompts) is None:
+            centre = _centre_of_clicks(prompts)
+            # A click doesn't say how large the object is, and reading it can go wrong.
+            if float(best.iou.max()) < SURE:
+                levels = {level - 1, level + 1}
+        return [
+            self._view_at(embedding, centre, each)
+            for each in sorted(levels - set(looks))
+            if self._coarsest(embedding) <= each <= FINEST_LEVEL
+        ]
+
+    def _is_cut(self, embedding: PyramidEmbedding, look: Look) -> bool:
+        """Whether the mask reaches the view's edge where the image goes on."""
         box = mask_to_box((look.best > 0).numpy())
-        view = look.view
-        if box is None or view.level <= self._coarsest(embedding):
-            return None
-        scale, last = 2.0**view.level, look.best.shape[0]
-        is_cut = any(
+        if box is None:
+            return False
+        view, last = look.view, look.best.shape[0]
+        scale = 2.0**view.level
+        return any(
             (start == 0 and corner > 0)
             or (stop == last and corner + self._window < side * scale)
             for start, stop, corner, side in zip(
@@ -170,10 +211,6 @@ class PyramidFraming:
                 strict=True,
             )
         )
-        if not is_cut:
-            return None
-        row, col = (edge + self._window / 2 for edge in (view.row, view.col))
-        return self._view_at(embedding, (row / scale, col / scale), view.level - 1)
 
     def _view(self, embedding: PyramidEmbedding, prompts: PromptSet) -> View:
         """Choose the level and window for one object's prompts."""
@@ -188,18 +225,14 @@ class PyramidFraming:
 
     def _view_of_clicks(self, embedding: PyramidEmbedding, prompts: PromptSet) -> View:
         """Let the dense head say how large the object under the clicks is."""
-        chosen = [p.position for p in prompts.points if p.positive] or [
-            p.position for p in prompts.points
-        ]
-        positions = np.array(chosen) + 0.5
+        positions = _clicked(prompts)
         spread = float(np.ptp(positions, axis=0).max()) + 1
-        centre = (positions.min(0) + positions.max(0)) / 2
         level, seen = min(self._level(embedding, spread, spread), 0), set[int]()
         while level not in seen:
             seen.add(level)
             size = self._read_size(embedding, positions, level)
             level = self._level(embedding, size, max(size, spread))
-        return self._view_at(embedding, (float(centre[0]), float(centre[1])), level)
+        return self._view_at(embedding, _centre_of_clicks(prompts), level)
 
     def _read_size(
         self, embedding: PyramidEmbedding, positions: NDArray[np.float64], level: int
@@ -242,15 +275,16 @@ class PyramidFraming:
         self,
         embedding: PyramidEmbedding,
         prompts: Sequence[PromptSet],
-        views: Mapping[int, View],
+        views: Mapping[tuple[int, int], View],
         kept: slice,
-    ) -> dict[int, Look]:
-        """Decode the prompts that ``views`` names, each in its own window."""
-        if not views:
-            return {}
+    ) -> dict[tuple[int, int], Look]:
+        """Decode prompts in views, named by the prompt's index and the view's level."""
         crops = [self._blocks.crop(embedding, view) for view in views.values()]
         features = stack_features(crops)
-        placed = [(prompts[i], view.frame(self._window)) for i, view in views.items()]
+        placed = [
+            (prompts[index], view.frame(self._window))
+            for (index, _), view in views.items()
+        ]
         device = self._model.device
         with autocast(self._model):
             logits, iou = self._model.decode(
@@ -261,11 +295,23 @@ class PyramidFraming:
             )
         logits, iou = logits[:, kept].float().cpu(), iou[:, kept].float().cpu()
         return {
-            index: Look(view, masks, quality)
-            for (index, view), masks, quality in zip(
+            key: Look(view, masks, quality)
+            for (key, view), masks, quality in zip(
                 views.items(), logits, iou, strict=True
             )
         }
+
+
+def _clicked(prompts: PromptSet) -> NDArray[np.float64]:
+    """Image positions (N, 2) of the positive clicks, or of all if there is none."""
+    chosen = [point.position for point in prompts.points if point.positive]
+    return np.array(chosen or [point.position for point in prompts.points]) + 0.5
+
+
+def _centre_of_clicks(prompts: PromptSet) -> tuple[float, float]:
+    positions = _clicked(prompts)
+    row, col = (positions.min(0) + positions.max(0)) / 2
+    return float(row), float(col)
 
 
 def _prediction(found: LowResMasks, shape: tuple[int, int]) -> MaskPrediction:

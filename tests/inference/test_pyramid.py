@@ -139,6 +139,39 @@ def test_an_object_larger_than_a_window_is_seen_whole() -> None:
     assert found.masks.all()
 
 
+class Rated(Pocket):
+    """Finds a spot in the middle of each window, and rates its masks as it is told."""
+
+    ratings: tuple[float, float, float, float]
+    seen: list[int]
+
+    def decode(self, features, points=None, boxes=None, masks=None):  # type: ignore[no-untyped-def]
+        logits, iou = super().decode(features, points, boxes, masks)
+        spot = torch.full_like(logits, -5.0)
+        spot[..., 60:68, 60:68] = 5.0
+        self.seen.append(len(logits))
+        return spot, iou * 0 + torch.tensor(self.ratings)
+
+
+@pytest.mark.parametrize(("rating", "looks"), [(0.95, {1}), (0.5, {2, 3})])
+def test_only_an_unsure_click_is_looked_at_again(
+    rating: float, looks: set[int]
+) -> None:
+    model = Rated().eval()
+    model.config, model.seen = MODEL.config, []
+    model.ratings = (rating, 0.1, 0.2, 0.3)
+    predictor = SamPredictor(model)
+    predictor.set_image(np.random.default_rng(5).random((1000, 1000)))
+    found = predictor.predict(points=[(500, 500)])
+    # Once, or at this level and its neighbours, which are no better.
+    assert sum(model.seen) in looks
+    # The single mask is the best rated; the worst of the four is not offered.
+    assert found.predicted_iou.tolist() == pytest.approx([rating, 0.2, 0.3])
+    model.seen.clear()
+    predictor.predict(box=(400, 400, 500, 500))
+    assert sum(model.seen) == 1
+
+
 def test_threads_may_read_one_embedding() -> None:
     predictor = SamPredictor(MODEL)
     predictor.set_image(np.random.default_rng(3).random((1000, 1000)))
