@@ -1,4 +1,4 @@
-"""``napari-sam train``: fit the bundled model to one's own images."""
+"""``napari-sam train``: fit a model to one's own images."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ class Parts(StrEnum):
     """What of a model is fitted."""
 
     decoder = "decoder"
+    lora = "lora"
     all = "all"
 
 
@@ -46,13 +47,17 @@ RecipeOption = Annotated[
     typer.Option(
         "--recipe",
         metavar="NAME|FILE",
-        help="finetune (default), pocket (makes the bundled weights from scratch), or "
-        "a JSON file with settings.",
+        help="finetune (default for pocket), sam_decoder or sam_encoder (for others), "
+        "pocket (makes the bundled weights from scratch), or a JSON file of settings.",
     ),
 ]
 PartsOption = Annotated[
     Parts | None,
-    typer.Option("--parts", help="What to fit; the decoder alone is faster."),
+    typer.Option(
+        "--parts",
+        help="What to fit: the decoder alone (fastest; default but for pocket), it and "
+        "low-rank adapters of a ViT image encoder (lora), or all.",
+    ),
 ]
 StepsOption = Annotated[
     int | None, typer.Option("--steps", metavar="N", min=1, help="At most so many.")
@@ -78,6 +83,27 @@ SeedOption = Annotated[
     int | None, typer.Option("--seed", min=0, help="Of all that is random.")
 ]
 
+AxisOption = Annotated[
+    list[int] | None,
+    typer.Option(
+        "--axis",
+        metavar="N",
+        min=0,
+        max=2,
+        help="Slice stacks and series along this axis, 0 (the first) by default; give "
+        "it several times to take slices along each.",
+    ),
+]
+MemoryOption = Annotated[
+    float,
+    typer.Option(
+        "--memory",
+        metavar="GB",
+        min=0.0,
+        help="Images that take more are read anew when they are needed.",
+    ),
+]
+
 
 def train(
     dataset: DatasetArgument,
@@ -92,6 +118,8 @@ def train(
     resume: ResumeOption = False,
     validation: ValidationOption = None,
     seed: SeedOption = None,
+    axis: AxisOption = None,
+    memory: MemoryOption = 2.0,
 ) -> None:
     """Fit a model to labelled images.
 
@@ -120,6 +148,8 @@ def train(
         resume=resume,
         validation=validation,
         seed=seed,
+        axes=tuple(sorted(set(axis or [0]))),
+        memory=memory,
     )
     for line in run_training(job):
         typer.echo(line)

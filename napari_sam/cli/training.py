@@ -15,15 +15,18 @@ import typer
 from napari_sam import __version__
 from napari_sam.cli.progress import progress_bar
 from napari_sam.errors import CheckpointError, ExportError
+from napari_sam.nn.registry import model_config
+from napari_sam.training.reading import MEMORY, Reading
 from napari_sam.training.recipe import RECIPES, Recipe
 from napari_sam.training.sets import TrainingData, open_data
 from napari_sam.training.trainer import Progress, Trainer
 from napari_sam.training.validation import Validation
-from napari_sam.training.weights import check_trainable, start_model, write_weights
+from napari_sam.training.weights import start_learner, write_weights
 
 # Seconds between saved states.
 SAVE_EVERY = 30.0
 INTERRUPTED = 130
+POCKET = "pocket"
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,8 @@ class TrainJob:
     resume: bool = False
     validation: float | None = None
     seed: int | None = None
+    axes: tuple[int, ...] = (0,)
+    memory: float = MEMORY
 
     @property
     def state_file(self) -> Path:
@@ -70,6 +75,9 @@ class TrainJob:
         return replace(recipe, **given)  # type: ignore[arg-type]
 
     def _base_recipe(self) -> Recipe:
+        if self.recipe is None and model_config(self.model).architecture != POCKET:
+            fits_encoder = self.parts in ("lora", "all")
+            return Recipe.named("sam_encoder" if fits_encoder else "sam_decoder")
         if self.recipe is None:
             return Recipe() if self.from_scratch else Recipe.named("finetune")
         if self.recipe in RECIPES:
@@ -108,14 +116,15 @@ def run_training(job: TrainJob) -> list[str]:
     ExportError
         The weights or the state cannot be written.
     """
-    check_trainable(job.model)
+    config = model_config(job.model)
     _check_out(job)
     recipe = job.make_recipe()
-    data = open_data(job.datasets, recipe)
+    reading = Reading(config.normalisation, job.axes, job.memory)
+    data = open_data(job.datasets, recipe, reading)
     validation = Validation(data.held_back, recipe) if data.held_back else None
     _tell_data(data, recipe)
     trainer = Trainer(
-        start_model(job.model, job.init, recipe.from_scratch, recipe.seed),
+        start_learner(job.model, job.init, recipe),
         data.source,
         recipe,
         job.state_file,
@@ -156,7 +165,13 @@ def _check_out(job: TrainJob) -> None:
 
 def _identity(job: TrainJob, recipe: Recipe, data: TrainingData) -> dict[str, Any]:
     start = job.start_words(recipe)
-    return {**asdict(recipe), "model": job.model, "start": start, "data": data.counts}
+    return {
+        **asdict(recipe),
+        "model": job.model,
+        "start": start,
+        "axes": job.axes,
+        "data": data.counts,
+    }
 
 
 def _tell_data(data: TrainingData, recipe: Recipe) -> None:
@@ -245,5 +260,6 @@ def _summary(job: TrainJob, trainer: Trainer) -> list[str]:
             lines.append(
                 "Training made nothing better: these are the weights it started from."
             )
-    lines.append(f"To use it: napari-sam models import {job.out} --name NAME")
+    like = "" if job.model == POCKET else f" --like {job.model}"
+    lines.append(f"To use it: napari-sam models import {job.out} --name NAME{like}")
     return lines

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,8 +57,15 @@ class FilePair:
             targets = label_targets(labels[z])
             yield LabelledImage(f"{name}[{z}]", image[z], axis, targets)
 
-    def arrays(self) -> tuple[NDArray, NDArray[np.integer], int | None]:
+    def arrays(
+        self, read: Callable[[Path], NDArray] = read_array
+    ) -> tuple[NDArray, NDArray[np.integer], int | None]:
         """Read the whole image or stack, its labels and the image's channel axis.
+
+        Parameters
+        ----------
+        read : callable
+            Opens a file; it need not read all of it at once.
 
         Returns
         -------
@@ -73,7 +80,7 @@ class FilePair:
         DataError
             If a file cannot be read or the shapes do not fit.
         """
-        image, labels = read_array(self.image_path), read_array(self.label_path)
+        image, labels = read(self.image_path), read(self.label_path)
         axis = _channel_axis(image.shape, labels.shape)
         if axis == -1 or labels.ndim not in (2, 3):
             raise DataError(

@@ -10,7 +10,7 @@ import torch.nn.functional as functional
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_sam.training.datasets import TrainingImage
+from napari_sam.training.reading import TrainingImage
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
-from napari_sam.training.augment import TrainingWindow, draw_window
+from napari_sam.training.augment import TrainingWindow
 from napari_sam.training.datasets import Source
+from napari_sam.training.frames import draw_frame
 from napari_sam.training.prompts import (
     PromptBatch,
     first_prompts,
@@ -88,7 +89,7 @@ def make_batch(source: Source, recipe: Recipe, step: int) -> Batch:
     index: list[int] = []
     real: list[bool] = []
     while len(windows) < recipe.images:
-        window = draw_window(source.draw(rng), rng, recipe.augment)
+        window = draw_frame(source.draw(rng), rng, recipe)
         ids = choose_objects(window, rng, recipe)
         if not ids:
             continue

@@ -3,36 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
-from napari_sam.errors import DataError, ImageError
+from napari_sam.errors import DataError
 from napari_sam.evaluation.datasets import FilePair, folder_set
-from napari_sam.inference.preprocess import to_model_image
 from napari_sam.synthetic import SCENES
-
-
-@dataclass(frozen=True, eq=False)
-class TrainingImage:
-    """One 2D image with its truth.
-
-    Attributes
-    ----------
-    image : ndarray of uint8, shape (3, H, W)
-        Normalised as the bundled model wants it, scaled to 0..255.
-    labels : ndarray of int32, shape (H, W)
-        Instance ids; 0 is background.
-    complete : bool
-        Whether every object is labelled, so that background means "no object".
-    """
-
-    image: NDArray[np.uint8]
-    labels: NDArray[np.int32]
-    complete: bool = True
+from napari_sam.training.reading import (
+    PIXEL_BYTES,
+    READING,
+    Reading,
+    StoredImage,
+    TrainingImage,
+    find_slices,
+    normalise,
+)
 
 
 class Source(Protocol):
@@ -42,50 +29,46 @@ class Source(Protocol):
         """Return one image with at least one object."""
 
 
-def normalise(image: NDArray, channel_axis: int | None = None) -> NDArray[np.uint8]:
-    """Bring a 2D image, (H, W) or with one axis of channels, to uint8 (3, H, W)."""
-    ready = to_model_image(image, normalisation="pocket", channel_axis=channel_axis)
-    return (ready * 255).round().astype(np.uint8)
-
-
 class ListSource:
-    """Images in memory.
+    """Images in memory or on disk.
 
     Parameters
     ----------
-    images : sequence of TrainingImage
+    images : sequence of TrainingImage or StoredImage
         At least one, each with an object.
     """
 
-    def __init__(self, images: Sequence[TrainingImage]) -> None:
+    def __init__(self, images: Sequence[TrainingImage | StoredImage]) -> None:
         self._images = list(images)
 
     def __len__(self) -> int:
         return len(self._images)
 
     def __iter__(self) -> Iterator[TrainingImage]:
-        return iter(self._images)
+        return (image.opened() for image in self._images)
 
     def draw(self, rng: np.random.Generator) -> TrainingImage:
         """Return one image, all with equal chance."""
-        return self._images[rng.integers(len(self._images))]
+        return self._images[rng.integers(len(self._images))].opened()
 
 
 class FolderSource(ListSource):
     """A folder with `images/` and `labels/`.
 
-    2D images are taken whole, stacks and series slice by slice along their first axis.
+    2D images are taken whole, stacks and series slice by slice.
 
     Parameters
     ----------
     folder : path
     complete : bool
         Whether every object of these images is labelled.
+    reading : Reading
+        How files become images, and how many are kept in memory.
 
     Attributes
     ----------
     name : str
-    files : list of list of TrainingImage
+    files : list of list of TrainingImage or StoredImage
         The images by the file they are from: slices of one stack are alike.
     unlabelled : int
         How many image files have no labels.
@@ -96,21 +79,33 @@ class FolderSource(ListSource):
         Where the folder has no pairs, or an image and its labels differ in shape.
     """
 
-    def __init__(self, folder: str | Path, complete: bool = True) -> None:
+    def __init__(
+        self,
+        folder: str | Path,
+        complete: bool = True,
+        reading: Reading = READING,
+    ) -> None:
         self.folder = Path(folder)
         self.name = self.folder.resolve().name
-        self.files: list[list[TrainingImage]] = []
+        self.files: list[list[TrainingImage | StoredImage]] = []
+        self._left = reading.memory * 1e9
         pairs, self.unlabelled = _find_pairs(self.folder)
         for pair in pairs:
-            images = _read(pair, complete)
-            if images:
-                self.files.append(images)
+            slices = find_slices(pair, reading, complete)
+            if slices:
+                self.files.append([self._keep(each) for each in slices])
         if not self.files:
             raise DataError(
                 f"No image in {self.folder} has a labelled object; training needs"
                 " label images with ids above 0."
             )
         super().__init__([image for images in self.files for image in images])
+
+    def _keep(self, stored: StoredImage) -> TrainingImage | StoredImage:
+        """Read an image if there is room for it; what cannot be used must tell now."""
+        image = stored.opened()
+        self._left -= PIXEL_BYTES * image.labels.size
+        return image if self._left >= 0 else stored
 
 
 def _find_pairs(folder: Path) -> tuple[Sequence[FilePair], int]:
@@ -122,26 +117,6 @@ def _find_pairs(folder: Path) -> tuple[Sequence[FilePair], int]:
     found = folder_set(folder)
     pairs = [each for each in found.sources if isinstance(each, FilePair)]
     return pairs, found.unlabelled
-
-
-def _read(pair: FilePair, complete: bool) -> list[TrainingImage]:
-    image, labels, channel_axis = pair.arrays()
-    planes = [(image, labels)]
-    if labels.ndim == 3:
-        if channel_axis == 0:
-            image, channel_axis = np.moveaxis(image, 0, 1), 1
-        channel_axis = None if channel_axis is None else channel_axis - 1
-        planes = list(zip(image, labels, strict=True))
-    try:
-        return [
-            TrainingImage(
-                normalise(plane, channel_axis), truth.astype(np.int32), complete
-            )
-            for plane, truth in planes
-            if truth.any()
-        ]
-    except ImageError as error:
-        raise DataError(f"{pair.image_path} cannot be trained on: {error}") from error
 
 
 class SyntheticSource:

@@ -13,9 +13,18 @@ from napari_sam.training.augment import AugmentConfig
 from napari_sam.training.prompts import PromptConfig
 
 RECIPES_FOLDER = Path(__file__).parent / "recipes"
-RECIPES = ("finetune", "pocket")
-PARTS = ("all", "decoder")
-COUNTS = ("steps", "images", "objects", "warmup", "validate_every", "patience")
+RECIPES = ("finetune", "pocket", "sam_decoder", "sam_encoder")
+PARTS = ("all", "decoder", "lora")
+FRAMES = ("cut", "fixed", "whole")
+COUNTS = (
+    "steps",
+    "images",
+    "objects",
+    "warmup",
+    "validate_every",
+    "patience",
+    "lora_rank",
+)
 SHARES = ("synthetic", "validation")
 # Settings that are lists of words.
 NAMES = ("incomplete", "sets")
@@ -54,8 +63,15 @@ class Recipe:
         Names of data sets whose background may hold unlabelled objects.
     bfloat16 : bool
         Autocast the forward pass.
-    parts : {"all", "decoder"}
-        What is fitted: everything, or prompt encoder and mask decoder alone.
+    parts : {"all", "decoder", "lora"}
+        What is fitted: everything; prompt encoder and mask decoder alone; or these and
+        low-rank adapters of the image encoder.
+    lora_rank : int
+        Width of the adapters.
+    frame : {"cut", "fixed", "whole"}
+        What a window shows: a piece cut around an object; or, for a SAM, the whole
+        image, either as it is but turned, so that a frozen encoder sees it again, or
+        with a varied scale and look.
     frozen_norm : bool
         Batch norms keep the statistics they have.
     from_scratch : bool
@@ -97,6 +113,8 @@ class Recipe:
     incomplete: tuple[str, ...] = ()
     bfloat16: bool = True
     parts: str = "all"
+    lora_rank: int = 4
+    frame: str = "cut"
     frozen_norm: bool = False
     from_scratch: bool = False
     validation: float = 0.0
@@ -118,6 +136,8 @@ class Recipe:
             raise DataError("background is a chance: between 0 and 1.")
         if self.parts not in PARTS:
             raise DataError(f"parts must be one of {', '.join(PARTS)}.")
+        if self.frame not in FRAMES:
+            raise DataError(f"frame must be one of {', '.join(FRAMES)}.")
         if not 0 < sum(self.rounds) < math.inf or min(self.rounds) < 0:
             raise DataError("rounds must be chances, not all of them 0.")
 

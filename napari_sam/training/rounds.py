@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from napari_sam.nn.pocket import Pocket
-from napari_sam.nn.pocket_encoder import PocketFeatures
 from napari_sam.training.batches import Batch
+from napari_sam.training.learner import Features, Learner
 from napari_sam.training.losses import dense_loss, mask_iou, mask_loss
 from napari_sam.training.prompts import PromptBatch, correct
 from napari_sam.training.recipe import Recipe
@@ -37,12 +37,14 @@ def autocast(recipe: Recipe) -> torch.autocast:
     return torch.autocast("cpu", torch.bfloat16, enabled=recipe.bfloat16)
 
 
-def rounds_loss(model: Pocket, batch: Batch, recipe: Recipe, step: int) -> RoundsResult:
+def rounds_loss(
+    model: Learner, batch: Batch, recipe: Recipe, step: int
+) -> RoundsResult:
     """Prompt, correct and score a batch.
 
     Parameters
     ----------
-    model : Pocket
+    model : Learner
     batch : Batch
     recipe : Recipe
     step : int
@@ -55,7 +57,7 @@ def rounds_loss(model: Pocket, batch: Batch, recipe: Recipe, step: int) -> Round
     rng = np.random.default_rng([recipe.seed, step, 1])
     chances = np.asarray(recipe.rounds) / np.sum(recipe.rounds)
     rounds = 1 + int(rng.choice(len(chances), p=chances))
-    fits_encoder = recipe.parts == "all"
+    fits_encoder = recipe.parts != "decoder"
     with autocast(recipe), torch.set_grad_enabled(fits_encoder):
         windows = model.encode(batch.images)
         features = windows.select(batch.window_index)
@@ -71,19 +73,19 @@ def rounds_loss(model: Pocket, batch: Batch, recipe: Recipe, step: int) -> Round
         if number + 1 < rounds:
             prompts = correct(prompts, chosen, batch.truth, rng, recipe.prompts)
     total = torch.stack(losses).mean()
-    if fits_encoder:
+    if fits_encoder and windows.dense is not None:
         dense = dense_loss(windows.dense.float(), batch.dense, batch.complete)
         total = total + recipe.dense_weight * dense
     return RoundsResult(total, ious)
 
 
 def decode(
-    model: Pocket, features: PocketFeatures, prompts: PromptBatch, recipe: Recipe
+    model: Learner, features: Features, prompts: PromptBatch, recipe: Recipe
 ) -> tuple[Tensor, Tensor]:
     """Return logits (M, 4, n, n) and predicted IoU (M, 4), float32."""
     with autocast(recipe):
         logits, predicted_iou = model.decode(
-            features,
+            cast("Any", features),  # each kind of model has its own
             (prompts.coords, prompts.point_labels),
             prompts.boxes,
             prompts.logits,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +16,8 @@ from napari_sam.training.datasets import (
     MixedSource,
     Source,
     SyntheticSource,
-    TrainingImage,
 )
+from napari_sam.training.reading import READING, Reading, StoredImage, TrainingImage
 from napari_sam.training.recipe import Recipe
 
 # Apart from the random numbers of steps and of validation windows.
@@ -31,7 +31,7 @@ class TrainingData:
     Attributes
     ----------
     source : Source
-    held_back : list of TrainingImage
+    held_back : list of TrainingImage or StoredImage
         For validation; empty without.
     counts : dict of str to int
         Labelled 2D images of each data set, those held back included.
@@ -42,13 +42,15 @@ class TrainingData:
     """
 
     source: Source
-    held_back: list[TrainingImage]
+    held_back: list[TrainingImage | StoredImage]
     counts: dict[str, int]
     unlabelled: int
     missing: tuple[str, ...]
 
 
-def open_data(paths: Iterable[Path], recipe: Recipe) -> TrainingData:
+def open_data(
+    paths: Iterable[Path], recipe: Recipe, reading: Reading = READING
+) -> TrainingData:
     """Read the data sets of a run.
 
     Parameters
@@ -57,6 +59,8 @@ def open_data(paths: Iterable[Path], recipe: Recipe) -> TrainingData:
         Folders with ``images/`` and ``labels/``, or folders of such folders.
     recipe : Recipe
         Says which sets are taken, how often, and what share is held back.
+    reading : Reading
+        How files become images. Each set may take its share of the memory.
 
     Returns
     -------
@@ -77,10 +81,13 @@ def open_data(paths: Iterable[Path], recipe: Recipe) -> TrainingData:
                 f"The recipe is for the data sets {', '.join(recipe.sets)}: give a"
                 " folder that holds them, or another recipe."
             )
+    share = replace(reading, memory=reading.memory / len(folders))
     sets = [
-        FolderSource(folder, complete=_name(folder) not in recipe.incomplete)
+        FolderSource(folder, _name(folder) not in recipe.incomplete, share)
         for folder in folders
     ]
+    if recipe.validation > 0 and len(reading.axes) > 1:
+        _check_slices(sets)
     kept, held_back = split(sets, recipe.validation, recipe.seed)
     return TrainingData(
         _mix(dict(zip([each.name for each in sets], kept, strict=True)), recipe),
@@ -122,6 +129,17 @@ def _choose_folders(folders: Sequence[Path]) -> Sequence[Path]:
     return folders
 
 
+def _check_slices(sets: Sequence[FolderSource]) -> None:
+    """Refuse to hold back slices that cross the ones that are fitted."""
+    for each in sets:
+        if len(each.files) == 1 and len(each) > 1:
+            raise DataError(
+                f"{each.name} has one stack, whose slices along several axes cross each"
+                " other, so none can be held back: slice it along one --axis, or set"
+                " --validation 0."
+            )
+
+
 def _mix(sets: dict[str, ListSource], recipe: Recipe) -> Source:
     sources: list[Source] = list(sets.values())
     weights = [
@@ -137,7 +155,7 @@ def _mix(sets: dict[str, ListSource], recipe: Recipe) -> Source:
 
 def split(
     sets: Sequence[FolderSource], share: float, seed: int
-) -> tuple[list[ListSource], list[TrainingImage]]:
+) -> tuple[list[ListSource], list[TrainingImage | StoredImage]]:
     """Hold back a share of each data set, by image.
 
     Slices of one stack stay together, unless a set has nothing but one stack: then
@@ -155,7 +173,7 @@ def split(
     -------
     list of ListSource
         What is left of each set, at least one image.
-    list of TrainingImage
+    list of TrainingImage or StoredImage
         What is held back; empty where there is but one image.
     """
     units = [_units(each) for each in sets]
@@ -177,7 +195,7 @@ def split(
     return kept, held_back
 
 
-def _units(images: FolderSource) -> list[list[TrainingImage]]:
+def _units(images: FolderSource) -> list[list[TrainingImage | StoredImage]]:
     if len(images.files) > 1:
         return images.files
     return [[image] for image in images.files[0]]

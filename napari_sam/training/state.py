@@ -3,12 +3,43 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from napari_sam.errors import CheckpointError
+
+# What an averaged model puts before the keys of the model.
+AVERAGED = "module."
+
+
+def load_fitted(
+    module: nn.Module, state: dict[str, Tensor], frozen: Collection[str]
+) -> None:
+    """Load a state dict that lacks what is frozen.
+
+    Parameters
+    ----------
+    module : nn.Module
+        A model, or an average of it.
+    state : dict of str to Tensor
+    frozen : collection of str
+        Keys of the model that may be missing.
+
+    Raises
+    ------
+    KeyError
+        Others are missing, or there are some too many.
+    RuntimeError
+        A tensor has another shape.
+    """
+    missing, unknown = module.load_state_dict(state, strict=False)
+    wrong = [key for key in missing if key.removeprefix(AVERAGED) not in frozen]
+    if wrong or unknown:
+        raise KeyError(*wrong, *unknown)
 
 
 def write_state(path: Path, state: dict[str, Any]) -> None:

@@ -14,18 +14,27 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from napari_sam.errors import DataError
-from napari_sam.nn.pocket import Pocket
 from napari_sam.training.averaging import (
     freeze,
+    frozen_keys,
     moving_average,
     parameter_groups,
     training_mode,
 )
 from napari_sam.training.batches import Batch, BatchStream
 from napari_sam.training.datasets import Source
+from napari_sam.training.learner import Learner
 from napari_sam.training.recipe import Recipe
 from napari_sam.training.rounds import rounds_loss
-from napari_sam.training.state import check_identity, foreign, read_state, write_state
+from napari_sam.training.sam_learner import SamLearner
+from napari_sam.training.state import (
+    AVERAGED,
+    check_identity,
+    foreign,
+    load_fitted,
+    read_state,
+    write_state,
+)
 from napari_sam.training.validation import Validation
 
 
@@ -59,7 +68,7 @@ class Trainer:
 
     Parameters
     ----------
-    model : Pocket
+    model : Learner
     source : Source
     recipe : Recipe
     state_file : path, optional
@@ -72,7 +81,7 @@ class Trainer:
     Raises
     ------
     DataError
-        The recipe's windows are not of the model's size.
+        The recipe's windows are not such as the model takes.
 
     Attributes
     ----------
@@ -84,18 +93,14 @@ class Trainer:
 
     def __init__(
         self,
-        model: Pocket,
+        model: Learner,
         source: Source,
         recipe: Recipe,
         state_file: Path | None = None,
         validation: Validation | None = None,
         identity: dict[str, Any] | None = None,
     ) -> None:
-        if recipe.augment.window != model.window:
-            raise DataError(
-                f"The recipe cuts windows of {recipe.augment.window} pixels, but the"
-                f" model takes {model.window}: set window in augment to that."
-            )
+        _check_windows(model, recipe)
         self.model = model
         self.source = source
         self.recipe = recipe
@@ -103,6 +108,7 @@ class Trainer:
         self.validation = validation
         self.identity = identity
         freeze(model, recipe)
+        self._frozen = frozen_keys(model, recipe)
         self.average = AveragedModel(
             model, multi_avg_fn=moving_average(recipe.ema), use_buffers=True
         )
@@ -178,7 +184,7 @@ class Trainer:
 
     def best_state(self) -> dict[str, Tensor]:
         """The averaged weights that validated best; the last without validation."""
-        return self.averaged_state() if self._best is None else self._best
+        return {**self.averaged_state(), **(self._best or {})}
 
     def progress(self) -> Progress:
         """Where the run stands."""
@@ -193,8 +199,8 @@ class Trainer:
         if self.state_file is None:
             return
         state = {
-            "model": self.model.state_dict(),
-            "average": self.average.state_dict(),
+            "model": self._fitted(self.model.state_dict()),
+            "average": self._fitted(self.average.state_dict()),
             "optimizer": self.optimizer.state_dict(),
             "step": self.step,
             "seconds": self.seconds,
@@ -218,14 +224,22 @@ class Trainer:
         if self.identity is not None:
             check_identity(path, state.get("identity"), self.identity)
         try:
-            self.model.load_state_dict(state["model"])
-            self.average.load_state_dict(state["average"])
+            load_fitted(self.model, state["model"], self._frozen)
+            load_fitted(self.average, state["average"], self._frozen)
             self.optimizer.load_state_dict(state["optimizer"])
             self.step, self.seconds = state["step"], state["seconds"]
             self._means = state["means"]
         except (RuntimeError, KeyError, ValueError) as error:
             raise foreign(path) from error
         self.history, self._best = state.get("history", []), state.get("best")
+
+    def _fitted(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Leave out what is frozen: the start has it, and it may be gigabytes."""
+        return {
+            key: value
+            for key, value in state.items()
+            if key.removeprefix(AVERAGED) not in self._frozen
+        }
 
     def _learn(self, batch: Batch, progress: float) -> None:
         for group in self.optimizer.param_groups:
@@ -251,10 +265,10 @@ class Trainer:
         ):
             return
         best = max((iou for _, iou in self.history), default=-1.0)
-        iou = self.validation.one_click_iou(cast("Pocket", self.average.module))
+        iou = self.validation.one_click_iou(cast("Learner", self.average.module))
         self.history.append((self.step, iou))
         if iou > best:
-            state = self.averaged_state()
+            state = self._fitted(self.averaged_state())
             self._best = {key: value.clone() for key, value in state.items()}
 
     def _note_ious(self, ious: list[Tensor]) -> None:
@@ -269,3 +283,16 @@ class Trainer:
     def _note(self, name: str, value: float) -> None:
         old = self._means.get(name, value)
         self._means[name] = 0.98 * old + 0.02 * value
+
+
+def _check_windows(model: Learner, recipe: Recipe) -> None:
+    if recipe.augment.window != model.window:
+        raise DataError(
+            f"The recipe cuts windows of {recipe.augment.window} pixels, but the"
+            f" model takes {model.window}: set window in augment to that."
+        )
+    if recipe.frame != "cut" and not isinstance(model, SamLearner):
+        raise DataError(
+            f'The recipe frames images as a SAM does (frame is "{recipe.frame}"), but'
+            ' this model is none: set frame to "cut".'
+        )

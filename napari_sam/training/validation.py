@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_sam.errors import DataError
-from napari_sam.nn.pocket import Pocket
-from napari_sam.training.augment import cut_window
 from napari_sam.training.batches import choose_objects
-from napari_sam.training.datasets import TrainingImage
+from napari_sam.training.frames import plain_frame
+from napari_sam.training.learner import Learner
 from napari_sam.training.losses import mask_iou
 from napari_sam.training.prompts import (
     PromptBatch,
@@ -23,6 +22,7 @@ from napari_sam.training.prompts import (
     half_resolution,
     inner_depth,
 )
+from napari_sam.training.reading import StoredImage, TrainingImage
 from napari_sam.training.recipe import Recipe
 from napari_sam.training.rounds import autocast, choose, decode
 
@@ -30,6 +30,9 @@ from napari_sam.training.rounds import autocast, choose, decode
 STREAM = 2**32
 # Draws that may find no object of use, for each window wanted.
 TRIES = 20
+# Whole images take a SAM seconds each, and hold more objects than a piece does.
+WHOLE_WINDOWS = 12
+OBJECTS = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,11 +47,12 @@ class Validation:
 
     Parameters
     ----------
-    images : sequence of TrainingImage
+    images : sequence of TrainingImage or StoredImage
         At least one.
     recipe : Recipe
     windows : int
-        How many are cut, taking the images in turn.
+        How many are cut, taking the images in turn. Whole images are taken once, with
+        more objects of each.
 
     Raises
     ------
@@ -57,13 +61,19 @@ class Validation:
     """
 
     def __init__(
-        self, images: Sequence[TrainingImage], recipe: Recipe, windows: int = 24
+        self,
+        images: Sequence[TrainingImage | StoredImage],
+        recipe: Recipe,
+        windows: int = 24,
     ) -> None:
         self.recipe = recipe
+        if recipe.frame != "cut":
+            windows = min(windows, len(images), WHOLE_WINDOWS)
+            recipe = replace(recipe, objects=OBJECTS * recipe.objects)
         self._windows: list[_Window] = []
         rng = np.random.default_rng([recipe.seed, STREAM])
         for number in range(windows * TRIES):
-            window = cut_window(images[number % len(images)], rng, recipe.augment)
+            window = plain_frame(images[number % len(images)].opened(), rng, recipe)
             ids = choose_objects(window, rng, recipe)
             if ids:
                 masks = np.stack([window.labels == each for each in ids])
@@ -80,13 +90,13 @@ class Validation:
         return len(self._windows)
 
     @torch.no_grad()
-    def one_click_iou(self, model: Pocket) -> float:
+    def one_click_iou(self, model: Learner) -> float:
         """Mean IoU of the masks a model thinks best; leaves the model in eval mode."""
         model.eval()
         ious = torch.cat([self._ious(model, window) for window in self._windows])
         return float(ious.mean())
 
-    def _ious(self, model: Pocket, window: _Window) -> Tensor:
+    def _ious(self, model: Learner, window: _Window) -> Tensor:
         with autocast(self.recipe):
             features = model.encode(torch.from_numpy(window.image)[None])
         count = len(window.truth)

@@ -3,76 +3,108 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import cast
 
 import torch
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from napari_sam.errors import CheckpointError, ExportError, ModelError
 from napari_sam.nn.download import find_checkpoint
+from napari_sam.nn.lora import add_lora, merge_lora
 from napari_sam.nn.pocket import Pocket
-from napari_sam.nn.registry import build_model, create_model, list_models, model_config
+from napari_sam.nn.registry import build_model, create_model
+from napari_sam.nn.sam import Sam
+from napari_sam.training.learner import Learner
+from napari_sam.training.recipe import Recipe
+from napari_sam.training.sam_learner import CACHE_BYTES, SamLearner
 
-TRAINABLE = "pocket"
-
-
-def check_trainable(name: str) -> None:
-    """Refuse models that cannot be trained.
-
-    Raises
-    ------
-    ModelError
-        There is no such model, or this package cannot train it.
-    """
-    if model_config(name).architecture == TRAINABLE:
-        return
-    possible = [
-        each for each in list_models() if model_config(each).architecture == TRAINABLE
-    ]
-    raise ModelError(
-        f"Training of {name} is not available yet; these models can be trained:"
-        f" {', '.join(possible)}."
-    )
+# timm's switch, which its vision transformers have.
+CHECKPOINTING = "set_grad_checkpointing"
 
 
-def start_model(name: str, init: Path | None, from_scratch: bool, seed: int) -> Pocket:
+def start_learner(name: str, init: Path | None, recipe: Recipe) -> Learner:
     """Build the model that a run starts from, on the CPU in float32.
 
     Parameters
     ----------
     name : str
+        Any registered model.
     init : Path or None
         Weights to start from; the model's own by default.
-    from_scratch : bool
-        Start from random weights if ``init`` is None.
-    seed : int
-        Of random weights.
+    recipe : Recipe
+        Says whether it starts from random weights if ``init`` is None, and what of it
+        is fitted.
+
+    Returns
+    -------
+    Learner
 
     Raises
     ------
     ModelError
-        As by `check_trainable`.
+        There is no such model, or it cannot be trained as the recipe wants.
     CheckpointError
         The weights are missing or do not fit.
     """
-    check_trainable(name)
-    if init is None and from_scratch:
-        torch.manual_seed(seed)
-        return cast("Pocket", build_model(name))
-    if init is None and find_checkpoint(name) is None:
+    model: nn.Module
+    torch.manual_seed(recipe.seed)
+    if init is None and recipe.from_scratch:
+        model = build_model(name)
+    elif init is None and find_checkpoint(name) is None:
         raise CheckpointError(
-            f"The weights of {name} are not on this machine; name a file with --init,"
-            " or begin with random weights by --from-scratch."
+            f"The weights of {name} are not on this machine; fetch them by napari-sam"
+            f" models download {name}, name a file with --init, or begin with random"
+            " weights by --from-scratch."
         )
-    model = create_model(name, checkpoint=init, device="cpu", dtype="float32")
-    return cast("Pocket", model)
+    else:
+        model = create_model(name, checkpoint=init, device="cpu", dtype="float32")
+    return as_learner(model, name, recipe)
+
+
+def as_learner(model: nn.Module, name: str, recipe: Recipe) -> Learner:
+    """Prepare a model for training.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Its parts are shared, not copied.
+    name : str
+        For messages.
+    recipe : Recipe
+
+    Returns
+    -------
+    Learner
+        With low-rank adapters if the recipe fits such; otherwise as it is.
+
+    Raises
+    ------
+    ModelError
+        It is neither `Pocket` nor a `Sam`, or has nothing that LoRA could adapt.
+    """
+    if not isinstance(model, Pocket | Sam):
+        raise ModelError(
+            f"{name} has an interface of its own and cannot be trained here: only"
+            " models of the class Sam, and pocket, can."
+        )
+    if recipe.parts == "lora":
+        add_lora(model.image_encoder, recipe.lora_rank)
+    if isinstance(model, Pocket):
+        return model
+    # Activations of a large encoder fill the memory; all but a block's are made anew.
+    if recipe.parts != "decoder" and hasattr(model.image_encoder, CHECKPOINTING):
+        getattr(model.image_encoder, CHECKPOINTING)(True)
+    comes_again = recipe.parts == "decoder" and recipe.frame == "fixed"
+    return SamLearner(model, CACHE_BYTES if comes_again else 0)
 
 
 def write_weights(
     path: Path, state: dict[str, Tensor], metadata: dict[str, str]
 ) -> None:
     """Write weights as float16 safetensors, in one atomic step.
+
+    Adapters are merged into the weights they stand beside, so that the file is an
+    ordinary checkpoint.
 
     Parameters
     ----------
@@ -88,7 +120,7 @@ def write_weights(
     """
     half = {
         key: (value.half() if value.is_floating_point() else value).contiguous()
-        for key, value in state.items()
+        for key, value in merge_lora(state).items()
     }
     partial = path.with_suffix(".partial")
     try:

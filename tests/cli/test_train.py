@@ -20,6 +20,7 @@ from napari_sam.cli import training
 from napari_sam.nn.pocket import Pocket
 from napari_sam.nn.registry import create_model
 from napari_sam.training import weights
+from napari_sam.training.recipe import Recipe
 
 from .conftest import Run
 
@@ -45,7 +46,7 @@ torch.set_num_threads(1)
 def build(*_):
     torch.manual_seed(3)
     return Pocket(width=32, window=64)
-training.start_model, training.SAVE_EVERY = build, 0.0
+training.start_learner, training.SAVE_EVERY = build, 0.0
 sys.exit(main(sys.argv[1:]))
 """
 
@@ -66,7 +67,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
         torch.manual_seed(3)
         return Pocket(width=32, window=64)
 
-    monkeypatch.setattr(training, "start_model", build)
+    monkeypatch.setattr(training, "start_learner", build)
 
 
 def write_discs(folder: Path, count: int) -> Path:
@@ -171,7 +172,7 @@ def test_the_weights_are_a_checkpoint_of_pocket(
     model = create_model("pocket", checkpoint=out, device="cpu")
     key = "mask_decoder.iou_token.weight"
     assert torch.equal(model.state_dict()[key].half(), load_file(out)[key])
-    again = weights.start_model("pocket", out, True, 0)
+    again = weights.start_learner("pocket", out, Recipe(from_scratch=True))
     assert torch.equal(again.state_dict()[key], model.state_dict()[key])
 
 
@@ -230,12 +231,25 @@ def test_an_interrupted_run_says_how_to_go_on(
     assert code == 130 and "--resume goes on from" in stderr
 
 
-def test_other_models_are_refused(run: Run, dataset: Path, tmp_path: Path) -> None:
+def test_weights_that_are_not_here_are_named(
+    run: Run, dataset: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "mine.safetensors"
     code, _, stderr = run("train", dataset, "--model", "sam_vit_b", "--out", out)
     assert code == 1
-    assert "Training of sam_vit_b is not available yet" in stderr
-    assert "can be trained: pocket" in stderr
+    assert "models download sam_vit_b" in stderr and "--init" in stderr
+
+
+def test_an_unknown_model_is_refused(run: Run, dataset: Path, tmp_path: Path) -> None:
+    out = tmp_path / "mine.safetensors"
+    code, _, stderr = run("train", dataset, "--model", "sam_9", "--out", out)
+    assert code == 1 and "sam_9" in stderr
+
+
+def test_pocket_has_nothing_for_lora(run: Run, dataset: Path, tmp_path: Path) -> None:
+    out = tmp_path / "mine.safetensors"
+    code, _, stderr = run("train", dataset, "--parts", "lora", "--out", out)
+    assert code == 1 and "no attention that LoRA could adapt" in stderr
 
 
 def test_an_existing_file_is_not_replaced(
@@ -300,7 +314,8 @@ def test_unusable_data_are_refused(
     [
         (("--out", "mine.pt"), "must end in .safetensors"),
         (("--out", "a.safetensors", "--init", "b", "--from-scratch"), "not both"),
-        (("--out", "a.safetensors", "--parts", "lora"), "'lora'"),
+        (("--out", "a.safetensors", "--parts", "neck"), "'neck'"),
+        (("--out", "a.safetensors", "--axis", "3"), "--axis"),
         (("--out", "a.safetensors", "--steps", "0"), "--steps"),
     ],
 )

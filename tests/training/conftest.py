@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from napari_sam.nn.pocket import Pocket
 from napari_sam.training.augment import AugmentConfig
-from napari_sam.training.datasets import TrainingImage, normalise
+from napari_sam.training.reading import TrainingImage, normalise
 from napari_sam.training.recipe import Recipe
 
 WriteSet = Callable[..., Path]

@@ -12,12 +12,20 @@ import tifffile
 
 from napari_sam.errors import DataError
 from napari_sam.training.datasets import FolderSource, MixedSource, SyntheticSource
+from napari_sam.training.reading import (
+    Reading,
+    StoredImage,
+    TrainingImage,
+    map_array,
+    normalise,
+)
 from napari_sam.training.recipe import Recipe
 from napari_sam.training.sets import open_data, split
 
 from .conftest import DiscSource, WriteSet, draw_discs
 
 RNG = np.random.default_rng
+GREY = {"photometric": "minisblack"}
 
 
 def write_stack(folder: Path, image: np.ndarray, labels: np.ndarray) -> Path:
@@ -175,3 +183,86 @@ def test_what_is_no_data_set_is_refused(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "missing"):
         with pytest.raises(DataError, match="is no data set"):
             open_data([path], Recipe())
+
+
+def stack_of_cells() -> tuple[np.ndarray, np.ndarray]:
+    """A volume (4, 20, 30) with a cell in slices 1 to 3."""
+    labels = np.zeros((4, 20, 30), np.uint16)
+    labels[1:, 5:10, 5:10] = 7
+    return np.random.default_rng(0).integers(0, 900, (4, 20, 30), np.uint16), labels
+
+
+def test_a_stack_is_sliced_along_any_axis(tmp_path: Path) -> None:
+    image, labels = stack_of_cells()
+    folder = write_stack(tmp_path / "stack", image, labels)
+    shapes = {0: [(20, 30)] * 3, 1: [(4, 30)] * 5, 2: [(4, 20)] * 5}
+    for axis, wanted in shapes.items():
+        source = FolderSource(folder, reading=Reading(axes=(axis,)))
+        assert [each.labels.shape for each in source] == wanted
+    every = FolderSource(folder, reading=Reading(axes=(0, 1, 2)))
+    assert [each.labels.shape for each in every] == [
+        shape for wanted in shapes.values() for shape in wanted
+    ]
+    sideways = list(every)[3]
+    assert np.array_equal(sideways.labels, labels[:, 5])
+    assert np.array_equal(sideways.image[0], normalise(image[:, 5])[0])
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+@pytest.mark.parametrize("axis", [0, 2])
+def test_what_memory_cannot_hold_is_read_when_drawn(
+    tmp_path: Path, compression: str | None, axis: int
+) -> None:
+    image, labels = stack_of_cells()
+    folder = tmp_path / "stack"
+    for kind, array in (("images", np.stack([image, image])), ("labels", labels)):
+        (folder / kind).mkdir(parents=True)
+        colours = np.moveaxis(array, 0, -1) if kind == "images" else array
+        path = folder / kind / "stack.tif"
+        tifffile.imwrite(path, colours, compression=compression, **GREY)
+    size = 7 * labels.size / labels.shape[axis] / 1e9
+    reading = Reading(axes=(axis,), memory=1.5 * size)
+    lazy = FolderSource(folder, reading=reading)
+    whole = FolderSource(folder, reading=Reading(axes=(axis,)))
+    kinds = [type(each) for each in lazy.files[0]]
+    assert kinds == [TrainingImage] + [StoredImage] * (len(whole) - 1)
+    for one, other in zip(lazy, whole, strict=True):
+        assert np.array_equal(one.image, other.image)
+        assert np.array_equal(one.labels, other.labels)
+    drawn = [each.draw(RNG(3)).labels for each in (lazy, whole)]
+    assert np.array_equal(*drawn)
+
+
+def test_maps_are_not_read_whole(tmp_path: Path) -> None:
+    image, labels = stack_of_cells()
+    for suffix in ("npy", "tif"):
+        path = tmp_path / f"stack.{suffix}"
+        np.save(path, image) if suffix == "npy" else tifffile.imwrite(
+            path, image, **GREY
+        )
+        mapped = map_array(path)
+        assert isinstance(mapped, np.memmap) and np.array_equal(mapped, image)
+    tifffile.imwrite(tmp_path / "packed.tif", labels, compression="zlib", **GREY)
+    assert np.array_equal(map_array(tmp_path / "packed.tif"), labels)
+    (tmp_path / "bad.tif").write_bytes(b"nonsense")
+    with pytest.raises(DataError, match="cannot be read"):
+        map_array(tmp_path / "bad.tif")
+
+
+def test_slices_that_cross_cannot_be_held_back(tmp_path: Path) -> None:
+    folder = write_stack(tmp_path / "stack", *stack_of_cells())
+    reading = Reading(axes=(0, 2))
+    recipe = Recipe(validation=0.2, synthetic=0.0)
+    with pytest.raises(DataError, match=r"cross each other.*--validation 0"):
+        open_data([folder], recipe, reading)
+    data = open_data([folder], replace(recipe, validation=0.0), reading)
+    assert data.counts == {"stack": 8} and not data.held_back
+
+
+def test_images_are_normalised_as_the_model_wants_them(write_set: WriteSet) -> None:
+    folder = write_set(count=1)
+    as_is = np.asarray(imageio.imread(folder / "images" / "0.png"))
+    sam = next(iter(FolderSource(folder, reading=Reading("sam"))))
+    assert np.array_equal(sam.image[1], as_is)
+    stretched = next(iter(FolderSource(folder)))
+    assert stretched.image.min() == 0 and stretched.image.max() == 255
