@@ -313,7 +313,8 @@ class TwoWayTransformer(nn.Module):
             Tokens (B, N, C) and image cells (B, H * W, C).
         """
         keys, key_pe = (as_cells(x) for x in (image_embedding, image_pe))
-        if projections is None and len(keys) == 1:
+        # Projecting the cells pays only where several prompts share them.
+        if projections is None and len(keys) == 1 < len(point_embedding):
             projections = self.layers[0].project(keys, key_pe)
         queries, rest = point_embedding, list(self.layers)
         if projections is not None:
