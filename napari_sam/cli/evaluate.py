@@ -8,7 +8,12 @@ from typing import Annotated
 
 import typer
 
-from napari_sam.cli.options import DeviceOption, DtypeOption, ModelOption
+from napari_sam.cli.options import (
+    ClipOption,
+    DeviceOption,
+    DtypeOption,
+    ModelOption,
+)
 
 
 class Protocol(StrEnum):
@@ -16,7 +21,10 @@ class Protocol(StrEnum):
 
     points = "points"
     box = "box"
+    text = "text"
 
+
+USUAL_PROTOCOLS = (Protocol.points, Protocol.box)
 
 DatasetArgument = Annotated[
     list[Path],
@@ -34,7 +42,9 @@ CheckpointOption = Annotated[
 ]
 ProtocolOption = Annotated[
     list[Protocol] | None,
-    typer.Option("--protocol", help="May be repeated; both by default."),
+    typer.Option(
+        "--protocol", help="May be repeated; points and box by default, text alone."
+    ),
 ]
 ClicksOption = Annotated[
     int,
@@ -60,6 +70,18 @@ MaxObjectsOption = Annotated[
         min=1,
         help="Objects of each image, evenly spread.",
     ),
+]
+WordsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--words",
+        metavar="PHRASE",
+        help="Of text: what the objects are; by default words.json or sets.json tells.",
+    ),
+]
+ThresholdOption = Annotated[
+    float | None,
+    typer.Option("--text-threshold", min=0, max=1, help="Of text: least score."),
 ]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Of noisy boxes.")]
 BaselineOption = Annotated[
@@ -92,14 +114,20 @@ def evaluate(
     report: ReportOption = None,
     device: DeviceOption = "auto",
     dtype: DtypeOption = "auto",
+    words: WordsOption = None,
+    clip: ClipOption = "clip_pocket",
+    text_threshold: ThresholdOption = None,
 ) -> None:
-    """Measure a model on labelled images, with simulated clicks and boxes.
+    """Measure a model on labelled images, with simulated clicks and boxes, or by words.
 
     Labels hold one number for each object, 0 for background. Of a stack or a time
     series eight slices are used, each as an image.
     """
     if json is not None and json.suffix.lower() != ".json":
         raise typer.BadParameter(f"--json must end in .json, and {json.name} does not.")
+    by_words = Protocol.text in (protocol or ())
+    if by_words and protocol != [Protocol.text]:
+        raise typer.BadParameter("Measure text by itself, without another protocol.")
     from napari_sam.cli.evaluating import EvaluationJob, run_evaluation
     from napari_sam.cli.evaluation_table import print_table
 
@@ -107,7 +135,7 @@ def evaluate(
         datasets=tuple(dataset),
         model=model,
         checkpoint=checkpoint,
-        protocols=tuple(each.value for each in protocol or Protocol),
+        protocols=tuple(each.value for each in protocol or USUAL_PROTOCOLS),
         clicks=clicks,
         limit=limit,
         max_objects=max_objects,
@@ -118,4 +146,14 @@ def evaluate(
         device=device,
         dtype=dtype,
     )
+    if by_words:
+        from napari_sam.cli.text_evaluating import (
+            TextEvaluationJob,
+            print_text_table,
+            run_text_evaluation,
+        )
+
+        asked = TextEvaluationJob(job, words, clip, text_threshold)
+        print_text_table(run_text_evaluation(asked))
+        return
     print_table(run_evaluation(job))

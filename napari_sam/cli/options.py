@@ -85,3 +85,9 @@ DtypeOption = Annotated[
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print the result as JSON, for programs.")
 ]
+ClipOption = Annotated[
+    str,
+    typer.Option(
+        "--clip", help="clip_pocket, a folder, ARCHITECTURE:TAG or ARCHITECTURE:FILE."
+    ),
+]

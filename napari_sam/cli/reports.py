@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -10,6 +12,8 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from napari_sam.cli.segmenting import FoundObject, Segmentation, SegmentJob
+    from napari_sam.cli.text_segmenting import TextJob
+    from napari_sam.inference.text_selection import TextSelection
     from napari_sam.structures import MaskRecord, PromptSet
 
 
@@ -36,9 +40,27 @@ def print_segmentation(job: SegmentJob, result: Segmentation, as_json: bool) -> 
             )
     console = Console()
     console.print(table)
-    for path in (job.out, job.overlay):
+    _print_written(console, (job.out, job.table, job.overlay))
+
+
+def _print_written(console: Console, paths: Iterable[Path | None]) -> None:
+    for path in paths:
         if path is not None:
             console.print(f"Wrote {path}", highlight=False, soft_wrap=True)
+
+
+def print_text_selection(job: TextJob, result: TextSelection, as_json: bool) -> None:
+    """Print what words found, what they did not, and where it was written."""
+    from napari_sam.cli.text_segmenting import describe_text_job
+
+    if as_json:
+        print_json(describe_text_job(job, result))
+        return
+    console = Console()
+    for note in result.notes:
+        console.print(note, highlight=False, soft_wrap=True)
+    console.print(result.message, highlight=False, soft_wrap=True)
+    _print_written(console, (job.out, job.table, job.overlay))
 
 
 def describe_segmentation(job: SegmentJob, result: Segmentation) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import typer
 
 from napari_sam.cli.options import (
     Box,
+    ClipOption,
     DeviceOption,
     DtypeOption,
     JsonOption,
@@ -18,14 +19,56 @@ from napari_sam.cli.options import (
     parse_box,
     parse_point,
 )
-
-LABEL_SUFFIXES = (".tif", ".tiff")
+from napari_sam.cli.outputs import Format, check_suffix
 
 ImageArgument = Annotated[
     Path, typer.Argument(metavar="IMAGE", help="TIFF, PNG, JPEG, ...")
 ]
 OutOption = Annotated[
-    Path, typer.Option("--out", metavar="FILE.tif", help="Label image to write.")
+    Path,
+    typer.Option("--out", metavar="FILE", help="Label image or JSON to write."),
+]
+FormatOption = Annotated[
+    Format, typer.Option("--format", help="What --out holds: labels is a TIFF.")
+]
+TableOption = Annotated[
+    Path | None,
+    typer.Option("--table", metavar="FILE.csv", help="Table of the objects to write."),
+]
+TextOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--text",
+        metavar="PHRASE",
+        help="Find all objects of this name; repeat it for more classes. 'a | b' are "
+        "synonyms, 'not c' is what is not meant, 'name: phrase' names the class.",
+    ),
+]
+ThresholdOption = Annotated[
+    float | None,
+    typer.Option("--text-threshold", min=0, max=1, help="Least text score."),
+]
+LikeOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--like", metavar="FILE", help="Mask or labels of objects: find the rest."
+    ),
+]
+UnlikeOption = Annotated[
+    list[Path] | None,
+    typer.Option("--unlike", metavar="FILE", help="Objects that are not meant."),
+]
+ConceptOption = Annotated[
+    list[str] | None,
+    typer.Option("--concept", metavar="NAME", help="Find a concept that was saved."),
+]
+SaveConceptOption = Annotated[
+    str | None,
+    typer.Option(
+        "--save-concept",
+        metavar="NAME",
+        help="Keep --text and --like with their threshold under this name.",
+    ),
 ]
 PointOption = Annotated[
     list[Point] | None,
@@ -98,8 +141,17 @@ def segment(
     dtype: DtypeOption = "auto",
     overlay: OverlayOption = None,
     json: JsonOption = False,
+    text: TextOption = None,
+    text_threshold: ThresholdOption = None,
+    like: LikeOption = None,
+    unlike: UnlikeOption = None,
+    concept: ConceptOption = None,
+    save_concept: SaveConceptOption = None,
+    clip: ClipOption = "clip_pocket",
+    table: TableOption = None,
+    kind: FormatOption = Format.labels,
 ) -> None:
-    """Segment the objects that points, boxes and a mask show.
+    """Segment what points, boxes and a mask show, or all that words or examples name.
 
     Positions are Y,X (row, column) in pixels. Each box is an object, and each id of a
     label mask. A point in a box or on a mask refines that object; the other points
@@ -107,9 +159,39 @@ def segment(
     a box or on a mask counts for that object, elsewhere for all. Where objects overlap,
     the one with the higher predicted IoU wins.
     """
-    if not (point or box or mask):
-        raise typer.BadParameter("Give at least one --point, --box or --mask.")
-    _check_outputs(image, mask, out, overlay)
+    asked = bool(text or like or concept)
+    if asked and (point or box or mask):
+        raise typer.BadParameter("Give words and examples, or points and boxes.")
+    if not (asked or point or box or mask):
+        raise typer.BadParameter(
+            "Give at least one --point, --box, --mask, --text, --like or --concept."
+        )
+    inputs = [image, *([mask] if mask else []), *(like or ()), *(unlike or ())]
+    _check_outputs(inputs, out, kind, overlay, table)
+    if asked:
+        from napari_sam.cli.reports import print_text_selection
+        from napari_sam.cli.text_segmenting import TextJob, run_text_job
+
+        text_job = TextJob(
+            image=image,
+            out=out,
+            phrases=tuple(text or ()),
+            like=tuple(like or ()),
+            unlike=tuple(unlike or ()),
+            concepts=tuple(concept or ()),
+            save_concept=save_concept,
+            threshold=text_threshold,
+            clip=clip,
+            kind=kind,
+            table=table,
+            overlay=overlay,
+            model=model,
+            device=device,
+            dtype=dtype,
+            channel_axis=channel_axis,
+        )
+        print_text_selection(text_job, run_text_job(text_job), as_json=json)
+        return
     from napari_sam.cli.reports import print_segmentation
     from napari_sam.cli.segmenting import SegmentJob, run_job
 
@@ -127,21 +209,30 @@ def segment(
         device=device,
         dtype=dtype,
         channel_axis=channel_axis,
+        kind=kind,
+        table=table,
     )
     print_segmentation(job, run_job(job), as_json=json)
 
 
 def _check_outputs(
-    image: Path, mask: Path | None, out: Path, overlay: Path | None
+    inputs: list[Path],
+    out: Path,
+    kind: Format,
+    overlay: Path | None,
+    table: Path | None,
 ) -> None:
     """Refuse outputs of the wrong kind and those that would replace an input."""
-    if out.suffix.lower() not in LABEL_SUFFIXES:
-        raise typer.BadParameter(f"--out must end in .tif, and {out.name} does not.")
-    if overlay is not None and overlay.suffix.lower() != ".png":
-        raise typer.BadParameter(
-            f"--overlay must end in .png, and {overlay.name} does not."
-        )
-    taken = {path.resolve() for path in (image, mask) if path is not None}
-    for path in (out, overlay):
+    check_suffix(out, kind)
+    for path, option, suffix in (
+        (overlay, "--overlay", ".png"),
+        (table, "--table", ".csv"),
+    ):
+        if path is not None and path.suffix.lower() != suffix:
+            raise typer.BadParameter(
+                f"{option} must end in {suffix}, and {path.name} does not."
+            )
+    taken = {path.resolve() for path in inputs}
+    for path in (out, overlay, table):
         if path is not None and path.resolve() in taken:
             raise typer.BadParameter(f"{path} is an input: write to another file.")

@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 from napari_sam.cli.images import read_image, read_mask_labels
 from napari_sam.cli.objects import PromptedObject, group_prompts
 from napari_sam.cli.options import Box, Point
+from napari_sam.cli.outputs import Format, write_object_table, write_objects
 from napari_sam.cli.progress import progress_bar
 from napari_sam.export import get_exporter
 from napari_sam.export.label_image import paint_records
+from napari_sam.export.objects import ExportedObject
 from napari_sam.export.overlay import write_overlay
 from napari_sam.geometry import mask_to_box
 from napari_sam.structures import MaskPrediction, MaskRecord, PromptSet, Provenance
@@ -46,6 +48,8 @@ class SegmentJob:
     dtype: str = "auto"
     channel_axis: int | None = None
     overlay: Path | None = None
+    kind: Format = Format.labels
+    table: Path | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -249,8 +253,13 @@ def _write(
         paint_records(records, ids, shape)
         for records in zip(*(each.candidates for each in objects), strict=True)
     ]
-    labels = np.stack(planes) if job.all_candidates else planes[0]
-    get_exporter("labels-tiff").write(job.out, labels)
+    best = [ExportedObject(each.id, each.candidates[0]) for each in objects]
+    if job.all_candidates and job.kind is Format.labels:
+        get_exporter("labels-tiff").write(job.out, np.stack(planes))
+    else:
+        write_objects(job.out, job.kind, best, shape, job.image)
+    if job.table is not None:
+        write_object_table(job.table, best, job.image)
     if job.overlay is not None:
         write_overlay(job.overlay, picture_of(image, job.channel_axis), planes[0])
 

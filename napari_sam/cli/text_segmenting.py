@@ -1,0 +1,207 @@
+"""The work of ``napari-sam segment --text``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import platformdirs
+from numpy.typing import NDArray
+
+from napari_sam.cli.images import read_image, read_mask_labels
+from napari_sam.cli.outputs import Format, write_object_table, write_objects
+from napari_sam.cli.progress import progress_bar
+from napari_sam.cli.segmenting import load_predictor, picture_of
+from napari_sam.errors import DataError
+from napari_sam.export.objects import ExportedObject, objects_of
+from napari_sam.export.overlay import write_overlay
+from napari_sam.structures import MaskRecord
+
+if TYPE_CHECKING:
+    from napari_sam.inference.text_exemplars import Concept, ExemplarPrompt
+    from napari_sam.inference.text_prompt import TextSegmenter
+    from napari_sam.inference.text_selection import TextSelection
+
+CONCEPT_SUFFIX = ".json"
+
+
+@dataclass(frozen=True, eq=False)
+class TextJob:
+    """What a user asked for; see ``napari-sam segment --help``."""
+
+    image: Path
+    out: Path
+    phrases: tuple[str, ...] = ()
+    like: tuple[Path, ...] = ()
+    unlike: tuple[Path, ...] = ()
+    concepts: tuple[str, ...] = ()
+    save_concept: str | None = None
+    threshold: float | None = None
+    clip: str = "clip_pocket"
+    kind: Format = Format.labels
+    table: Path | None = None
+    overlay: Path | None = None
+    model: str = "pocket"
+    device: str = "auto"
+    dtype: str = "auto"
+    channel_axis: int | None = None
+
+
+def run_text_job(job: TextJob) -> TextSelection:
+    """Find what words, examples or concepts name in an image file, and write it.
+
+    Parameters
+    ----------
+    job : TextJob
+
+    Returns
+    -------
+    TextSelection
+
+    Raises
+    ------
+    NapariSamError
+        A file, a phrase, the model or an output cannot be used.
+    """
+    from napari_sam.inference.text_prompt import TextSegmenter
+    from napari_sam.inference.text_selection import DEFAULT_THRESHOLD
+
+    image = read_image(job.image)
+    concepts = [read_concept(name) for name in job.concepts]
+    predictor = load_predictor(job.model, job.device, job.dtype)
+    segmenter = TextSegmenter(predictor, job.clip)
+    with progress_bar("Finding candidates"):
+        segmenter.set_image(image, channel_axis=job.channel_axis)
+    example = _example(job, predictor.embedding.image_shape)
+    found = segmenter.candidates(
+        None,
+        list(job.phrases),
+        like=[] if example is None else [example],
+        concepts=concepts,
+    )
+    threshold = job.threshold
+    if threshold is None:
+        threshold = min((c.threshold for c in concepts), default=DEFAULT_THRESHOLD)
+    selection = found.select(threshold)
+    if job.save_concept is not None:
+        _keep(job, segmenter, example, threshold)
+    _write(job, image, selection)
+    return selection
+
+
+def _example(job: TextJob, shape: tuple[int, int]) -> ExemplarPrompt | None:
+    """The examples of a job, joined to its phrase if there is one."""
+    if not job.like:
+        return None
+    from napari_sam.inference.text_exemplars import ExemplarPrompt
+    from napari_sam.text.phrases import parse_phrases
+
+    names = [each.name for each in parse_phrases(job.phrases)] if job.phrases else []
+    read: Callable[[Path], list[MaskRecord]] = lambda path: [  # noqa: E731
+        each.record for each in objects_of(read_mask_labels(path, shape))
+    ]
+    accepted = [record for path in job.like for record in read(path)]
+    rejected = [record for path in job.unlike for record in read(path)]
+    name = names[0] if names else job.like[0].stem
+    return ExemplarPrompt(name, tuple(accepted), tuple(rejected))
+
+
+def concept_path(name: str) -> Path:
+    """Where a concept of this name is kept; a path is taken as it is.
+
+    Parameters
+    ----------
+    name : str
+    """
+    if name.endswith(CONCEPT_SUFFIX):
+        return Path(name)
+    folder = Path(platformdirs.user_data_dir("napari-sam", appauthor=False))
+    safe = re.sub(r"[^\w -]", "_", name)
+    return folder / "concepts" / f"{safe}{CONCEPT_SUFFIX}"
+
+
+def read_concept(name: str) -> Concept:
+    """Read a concept by its name or path.
+
+    Raises
+    ------
+    DataError
+        There is none.
+    """
+    from napari_sam.inference.text_exemplars import Concept
+
+    path = concept_path(name)
+    if not path.is_file():
+        kept = sorted(each.stem for each in path.parent.glob(f"*{CONCEPT_SUFFIX}"))
+        there = ", ".join(kept) or "none"
+        raise DataError(
+            f"There is no concept {name!r}; there are: {there}. Make one with "
+            "--save-concept."
+        )
+    return Concept.load(path)
+
+
+def _keep(
+    job: TextJob,
+    segmenter: TextSegmenter,
+    example: ExemplarPrompt | None,
+    threshold: float,
+) -> None:
+    from napari_sam.inference.text_exemplars import ExemplarPrompt
+    from napari_sam.text.phrases import parse_phrases
+
+    assert job.save_concept is not None
+    phrases = parse_phrases(job.phrases) if job.phrases else ()
+    if len(phrases) > 1:
+        raise DataError("A concept is one class: give one --text with --save-concept.")
+    words = " | ".join(phrases[0].synonyms) if phrases else ""
+    path = concept_path(job.save_concept)
+    shown = example or ExemplarPrompt(path.stem, ())
+    segmenter.learn(path.stem, words, shown, threshold).save(path)
+
+
+def exported(selection: TextSelection) -> list[ExportedObject]:
+    """The instances of a selection with the ids that they have in its labels."""
+    return [
+        ExportedObject(number, each.record, each.phrase, each.class_id, each.text_score)
+        for number, each in enumerate(selection.instances, start=1)
+    ]
+
+
+def _write(job: TextJob, image: NDArray[Any], selection: TextSelection) -> None:
+    objects = exported(selection)
+    write_objects(job.out, job.kind, objects, selection.image_shape, job.image)
+    if job.table is not None:
+        write_object_table(job.table, objects, job.image)
+    if job.overlay is not None:
+        picture = picture_of(image, job.channel_axis)
+        write_overlay(job.overlay, picture, selection.labels().astype(np.int32))
+
+
+def describe_text_job(job: TextJob, selection: TextSelection) -> dict[str, Any]:
+    """Return the JSON object of ``napari-sam segment --text --json``."""
+    return {
+        "image": str(job.image),
+        "shape": list(selection.image_shape),
+        "model": job.model,
+        "clip": job.clip,
+        "out": str(job.out),
+        "classes": list(selection.names),
+        "not_found": list(selection.not_found),
+        "notes": list(selection.notes),
+        "objects": [
+            {
+                "id": each.id,
+                "class": each.name,
+                "text_score": round(each.text_score or 0.0, 5),
+                "predicted_iou": round(each.record.predicted_iou, 5),
+                "area": each.area,
+                "box": list(each.box),
+            }
+            for each in exported(selection)
+        ],
+    }

@@ -1,0 +1,1 @@
+"""Words: phrases, CLIP models, and projections between CLIP space and a model."""

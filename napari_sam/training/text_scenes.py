@@ -1,0 +1,259 @@
+"""Images whose objects have names, to teach words on: real and synthetic ones."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from napari_sam.errors import DataError
+from napari_sam.evaluation.datasets import folder_set, label_targets
+from napari_sam.evaluation.labelled import LabelledImage, Target
+from napari_sam.structures import MaskRecord
+from napari_sam.synthetic import SCENES, SyntheticScene, draw_kinds, mixed
+
+WORDS_FILE = "words.json"
+# Sides of what is cut out of a data set's image, in pixels.
+CROP = 256
+# Side of a synthetic scene.
+SCENE = 256
+# Objects of a scene that has no word for them.
+OTHER = "object"
+SMALLEST = 16
+MOST_OBJECTS = 24
+
+
+@dataclass(frozen=True, eq=False)
+class NamedImage:
+    """A 2D image and named objects in it.
+
+    Attributes
+    ----------
+    image : ndarray, shape (H, W) or (H, W, channels)
+    records : tuple of MaskRecord
+    words : tuple of str
+        The word of each record; "" for what is no object.
+    complete : bool
+        Whether every object of the image is among them, so that a word of none of them
+        is absent.
+    """
+
+    image: NDArray
+    records: tuple[MaskRecord, ...]
+    words: tuple[str, ...]
+    complete: bool = True
+
+
+def synthetic_image(rng: np.random.Generator) -> NamedImage:
+    """Draw a scene; in most of them several kinds of objects share the picture."""
+    if rng.random() < 0.6:
+        kinds = draw_kinds(rng, int(rng.integers(2, 5)))
+        return name_scene(mixed(rng, (SCENE, SCENE), kinds), rng)
+    names = list(SCENES)
+    make = SCENES[names[int(rng.integers(len(names)))]]
+    return name_scene(make(rng, (SCENE, SCENE)), rng)
+
+
+def name_scene(scene: SyntheticScene, rng: np.random.Generator) -> NamedImage:
+    """Take the objects of a scene, and objects inside them, with their words."""
+    records: list[MaskRecord] = []
+    words: list[str] = []
+    for target in _some(label_targets(scene.labels), rng):
+        records.append(roughen(target, scene.labels.shape, rng))
+        words.append(scene.classes[target.identifier])
+    for word, labels in scene.layers.items():
+        for target in _some(label_targets(labels), rng):
+            records.append(roughen(target, labels.shape, rng))
+            words.append(word)
+    occupied = scene.labels > 0
+    blanks = background_masks(occupied, [r.mask.sum() for r in records], rng)
+    complete = OTHER not in words
+    return NamedImage(
+        scene.image,
+        (*records, *blanks),
+        (*words, *[""] * len(blanks)),
+        complete,
+    )
+
+
+def _some(targets: Sequence[Target], rng: np.random.Generator) -> list[Target]:
+    large = [each for each in targets if each.area >= SMALLEST]
+    order = rng.permutation(len(large))[:MOST_OBJECTS]
+    return [large[i] for i in order]
+
+
+def roughen(
+    target: Target, shape: tuple[int, ...], rng: np.random.Generator
+) -> MaskRecord:
+    """Return an object's mask, at times grown or shrunk as a model's mask may be.
+
+    Parameters
+    ----------
+    target : Target
+    shape : tuple of int
+        (H, W) of the image.
+    rng : numpy.random.Generator
+    """
+    mask, origin = target.mask, target.origin
+    reach = max(1, round(0.06 * target.area**0.5))
+    kind = rng.random()
+    if kind < 0.25:
+        padded = ndimage.binary_dilation(np.pad(mask, reach), iterations=reach)
+        top, left = (max(reach - start, 0) for start in origin)
+        bottom, right = (
+            side - max(start + length + reach - limit, 0)
+            for side, start, length, limit in zip(
+                padded.shape, origin, mask.shape, shape, strict=True
+            )
+        )
+        mask = padded[top:bottom, left:right]
+        origin = (origin[0] - reach + top, origin[1] - reach + left)
+    elif kind < 0.5:
+        thinner = ndimage.binary_erosion(mask, iterations=reach)
+        mask = thinner if thinner.sum() >= SMALLEST else mask
+    return MaskRecord(mask, origin, 1.0, 1.0)
+
+
+def background_masks(
+    occupied: NDArray[np.bool_], areas: Sequence[int], rng: np.random.Generator
+) -> list[MaskRecord]:
+    """Draw discs and ellipses on free ground, as large as the image's objects.
+
+    Parameters
+    ----------
+    occupied : ndarray of bool, shape (H, W)
+    areas : sequence of int
+        Of the objects, in pixels.
+    rng : numpy.random.Generator
+    """
+    found: list[MaskRecord] = []
+    if not len(areas):
+        return found
+    height, width = occupied.shape
+    for _ in range(6):
+        area = float(rng.choice(areas)) * np.exp(rng.normal(0, 0.3))
+        radius = max((area / np.pi) ** 0.5, 3.0)
+        aspect = np.exp(rng.normal(0, 0.3))
+        reach = int(np.ceil(radius * max(aspect, 1 / aspect)))
+        if 2 * reach + 1 >= min(height, width):
+            continue
+        row = int(rng.integers(reach, height - reach))
+        col = int(rng.integers(reach, width - reach))
+        y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1]
+        blob = (y / aspect) ** 2 + (x * aspect) ** 2 <= radius**2
+        taken = occupied[row - reach : row + reach + 1, col - reach : col + reach + 1]
+        if (taken & blob).sum() < 0.1 * blob.sum():
+            found.append(MaskRecord(blob, (row - reach, col - reach), 1.0, 1.0))
+    return found
+
+
+def read_words(folder: Path) -> str | None:
+    """The word of a data set's objects, from its ``words.json``.
+
+    The file is a JSON object with ``"word"``; None if there is no such file.
+
+    Raises
+    ------
+    DataError
+        The file is something else.
+    """
+    path = folder / WORDS_FILE
+    if not path.is_file():
+        return None
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        return str(values["word"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f'{path} must be like {{"word": "nuclei"}}.') from error
+
+
+def folder_images(
+    folder: Path, word: str, most: int, rng: np.random.Generator, complete: bool
+) -> Iterator[NamedImage]:
+    """Yield images of a folder with ``images/`` and ``labels/``, cut to `CROP`.
+
+    Parameters
+    ----------
+    folder : Path
+    word : str
+        Of all objects; "" if they are none of the vocabulary.
+    most : int
+        Images at most, spread evenly.
+    rng : numpy.random.Generator
+    complete : bool
+        Whether every object is labelled.
+    """
+    left = most
+    for image in folder_set(folder).limited(most):
+        if left == 0:
+            return
+        named = _crop(image, word, rng, complete)
+        if named is not None:
+            left -= 1
+            yield named
+
+
+def _crop(
+    image: LabelledImage, word: str, rng: np.random.Generator, complete: bool
+) -> NamedImage | None:
+    labels = image.labels()
+    pixels = image.image
+    if image.channel_axis is not None:
+        pixels = np.moveaxis(pixels, image.channel_axis, -1)
+    if not labels.any():
+        return None
+    row, col = _corner(labels, rng)
+    labels = labels[row : row + CROP, col : col + CROP]
+    pixels = pixels[row : row + CROP, col : col + CROP]
+    records = [
+        roughen(each, labels.shape, rng) for each in _some(label_targets(labels), rng)
+    ]
+    if not records:
+        return None
+    words = [word] * len(records)
+    if complete:
+        blanks = background_masks(labels > 0, [r.mask.sum() for r in records], rng)
+        records, words = records + blanks, words + [""] * len(blanks)
+    return NamedImage(pixels, tuple(records), tuple(words), complete)
+
+
+def _corner(labels: NDArray[np.int32], rng: np.random.Generator) -> tuple[int, int]:
+    """A corner whose crop holds a random object's pixel."""
+    rows, cols = np.nonzero(labels)
+    pick = int(rng.integers(len(rows)))
+    height, width = labels.shape
+    row, col = (
+        int(np.clip(at[pick] - rng.integers(CROP), 0, max(side - CROP, 0)))
+        for at, side in ((rows, height), (cols, width))
+    )
+    return row, col
+
+
+def image_stream(
+    folders: Mapping[Path, tuple[str, int, bool]],
+    synthetic: int,
+    rng: np.random.Generator,
+) -> Iterator[tuple[str, NamedImage]]:
+    """Yield all images of a run, with the name of where they are from.
+
+    Parameters
+    ----------
+    folders : mapping of Path to tuple
+        Word, most images, and whether all objects are labelled.
+    synthetic : int
+        Number of synthetic scenes.
+    rng : numpy.random.Generator
+    """
+    for folder, (word, most, complete) in folders.items():
+        for image in folder_images(folder, word, most, rng, complete):
+            yield folder.name, image
+    draw: Callable[[np.random.Generator], NamedImage] = synthetic_image
+    for _ in range(synthetic):
+        image = draw(rng)
+        if image.records:
+            yield "synthetic", image
