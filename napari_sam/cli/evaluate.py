@@ -74,7 +74,7 @@ MaxObjectsOption = Annotated[
 WordsOption = Annotated[
     str | None,
     typer.Option(
-        "--words",
+        "--word",
         metavar="PHRASE",
         help="Of text: what the objects are; by default words.json or sets.json tells.",
     ),
@@ -114,7 +114,7 @@ def evaluate(
     report: ReportOption = None,
     device: DeviceOption = "auto",
     dtype: DtypeOption = "auto",
-    words: WordsOption = None,
+    word: WordsOption = None,
     clip: ClipOption = "clip_pocket",
     text_threshold: ThresholdOption = None,
 ) -> None:
@@ -153,7 +153,7 @@ def evaluate(
             run_text_evaluation,
         )
 
-        asked = TextEvaluationJob(job, words, clip, text_threshold)
+        asked = TextEvaluationJob(job, word, clip, text_threshold)
         print_text_table(run_text_evaluation(asked))
         return
     print_table(run_evaluation(job))

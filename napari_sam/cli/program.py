@@ -13,6 +13,7 @@ from napari_sam.cli.evaluate import evaluate
 from napari_sam.cli.info import info
 from napari_sam.cli.segment import segment
 from napari_sam.cli.train import train
+from napari_sam.cli.train_text import train_text
 from napari_sam.errors import NapariSamError
 
 USER_ERROR = 1
@@ -31,6 +32,7 @@ app.command("demo")(demo)
 app.command("info")(info)
 app.command("evaluate")(evaluate)
 app.command("train")(train)
+app.command("train-text")(train_text)
 
 
 def _print_version(wanted: bool) -> None:
@@ -55,7 +57,7 @@ def _start(
     Exit codes: 0 done, 1 something given cannot be used (one sentence says what), 2
     wrong usage.
     """
-    from napari_sam.cli.conflict import rival_warning
+    from napari_sam.conflict import rival_warning
 
     warning = rival_warning()
     if warning:

@@ -62,6 +62,12 @@ ConceptOption = Annotated[
     list[str] | None,
     typer.Option("--concept", metavar="NAME", help="Find a concept that was saved."),
 ]
+WordsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--words", metavar="FILE", help="Words of train-text, not the CLIP's own."
+    ),
+]
 SaveConceptOption = Annotated[
     str | None,
     typer.Option(
@@ -148,6 +154,7 @@ def segment(
     concept: ConceptOption = None,
     save_concept: SaveConceptOption = None,
     clip: ClipOption = "clip_pocket",
+    words: WordsOption = None,
     table: TableOption = None,
     kind: FormatOption = Format.labels,
 ) -> None:
@@ -182,6 +189,7 @@ def segment(
             save_concept=save_concept,
             threshold=text_threshold,
             clip=clip,
+            words=words,
             kind=kind,
             table=table,
             overlay=overlay,

@@ -42,6 +42,7 @@ class TextJob:
     save_concept: str | None = None
     threshold: float | None = None
     clip: str = "clip_pocket"
+    words: Path | None = None
     kind: Format = Format.labels
     table: Path | None = None
     overlay: Path | None = None
@@ -73,7 +74,7 @@ def run_text_job(job: TextJob) -> TextSelection:
     image = read_image(job.image)
     concepts = [read_concept(name) for name in job.concepts]
     predictor = load_predictor(job.model, job.device, job.dtype)
-    segmenter = TextSegmenter(predictor, job.clip)
+    segmenter = TextSegmenter(predictor, job.clip, words=job.words)
     with progress_bar("Finding candidates"):
         segmenter.set_image(image, channel_axis=job.channel_axis)
     example = _example(job, predictor.embedding.image_shape)

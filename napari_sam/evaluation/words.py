@@ -183,7 +183,7 @@ def word_of_set(folder: Path) -> str:
                     f"{path} does not tell the words of {place.name}."
                 ) from (error)
     raise DataError(
-        f"Nothing tells what the objects of {place.name} are: give --words, or put "
+        f"Nothing tells what the objects of {place.name} are: give --word, or put "
         f'{{"word": "nuclei"}} into {place.name}/words.json.'
     )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -50,6 +51,8 @@ class TextSegmenter:
         to nothing, other pairs look at a crop of each mask.
     clip : str or Clip
         See `napari_sam.text.clip`.
+    words : Path, optional
+        A file of ``napari-sam train-text``; that of the CLIP by default.
     find : callable, optional
         Takes the predictor, whose image is set, and returns candidate masks; the
         model's automatic segmentation by default.
@@ -72,13 +75,16 @@ class TextSegmenter:
         model: Sam | SamPredictor,
         clip: str | Clip = BUNDLED,
         *,
+        words: Path | None = None,
         find: Finder | None = None,
     ) -> None:
         self.predictor: SamPredictor = (
             model if isinstance(model, SamPredictor) else SamPredictor(model)
         )
         self.clip = load_clip(clip) if isinstance(clip, str) else clip
-        self._describer: Describer = make_describer(self.predictor.model, self.clip)
+        self._describer: Describer = make_describer(
+            self.predictor.model, self.clip, words
+        )
         self._space: WordSpace | None = None
         self._find = find or find_candidates
         self._scene: _Scene | None = None

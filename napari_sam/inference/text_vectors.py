@@ -160,13 +160,15 @@ def crop_of(
     return painted
 
 
-def make_describer(model: Any, clip: Clip) -> Describer:
+def make_describer(model: Any, clip: Clip, words: Path | None = None) -> Describer:
     """Choose how masks become vectors: from features if the CLIP's folder has a head.
 
     Parameters
     ----------
     model : Sam or Pocket
     clip : Clip
+    words : Path, optional
+        A head of ``napari-sam train-text``; the one in the CLIP's folder by default.
 
     Raises
     ------
@@ -175,7 +177,7 @@ def make_describer(model: Any, clip: Clip) -> Describer:
     CheckpointError
         The head is damaged.
     """
-    path = head_path(clip)
+    path = words or head_path(clip)
     if model.frame_kind != "pyramid" or path is None:
         return CropDescriber(clip)
     head, binding = load_head(path)

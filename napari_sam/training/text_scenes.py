@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,13 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_sam.errors import DataError
 from napari_sam.evaluation.datasets import folder_set, label_targets
 from napari_sam.evaluation.labelled import LabelledImage, Target
 from napari_sam.structures import MaskRecord
 from napari_sam.synthetic import SCENES, SyntheticScene, draw_kinds, mixed
 
-WORDS_FILE = "words.json"
 # Sides of what is cut out of a data set's image, in pixels.
 CROP = 256
 # Side of a synthetic scene.
@@ -150,26 +147,6 @@ def background_masks(
         if (taken & blob).sum() < 0.1 * blob.sum():
             found.append(MaskRecord(blob, (row - reach, col - reach), 1.0, 1.0))
     return found
-
-
-def read_words(folder: Path) -> str | None:
-    """The word of a data set's objects, from its ``words.json``.
-
-    The file is a JSON object with ``"word"``; None if there is no such file.
-
-    Raises
-    ------
-    DataError
-        The file is something else.
-    """
-    path = folder / WORDS_FILE
-    if not path.is_file():
-        return None
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        return str(values["word"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f'{path} must be like {{"word": "nuclei"}}.') from error
 
 
 def folder_images(

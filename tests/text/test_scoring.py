@@ -1,0 +1,74 @@
+"""Masks answer the phrase they are, and no other."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_sam.text.phrases import parse_phrases
+from napari_sam.text.scoring import WordSpace, describe_query
+
+from .fake_clip import CELLS, NOTHING, NUCLEI, FakeClip, between
+
+MASKS = np.stack([NUCLEI, CELLS, NOTHING, between(NUCLEI, CELLS, 0.7)])
+
+
+@pytest.fixture
+def space() -> WordSpace:
+    return WordSpace(FakeClip())  # type: ignore[arg-type]
+
+
+def ask(space: WordSpace, text: str) -> np.ndarray:
+    return space.score(space.query(parse_phrases(text)[0]), MASKS)
+
+
+def test_a_word_finds_its_own_kind(space: WordSpace) -> None:
+    nuclei, cells = ask(space, "nuclei"), ask(space, "cells")
+    assert nuclei[0] > 0.95 and nuclei[1] < 0.05 and nuclei[2] < 0.05
+    assert cells[1] > 0.95 and cells[0] < 0.05
+
+
+def test_an_unknown_word_is_shared_out_by_likeness(space: WordSpace) -> None:
+    query = space.query(parse_phrases("DAPI")[0])
+    assert query.shares[0] == 1 and query.shares[1] == 0
+    assert not query.is_outside
+    assert space.query(parse_phrases("both")[0]).shares.tolist() == [1, 1]
+
+
+def test_a_negative_takes_its_kind_away(space: WordSpace) -> None:
+    assert ask(space, "both")[1] > 0.9
+    assert ask(space, "both, not cells")[1] < 0.05
+
+
+def test_a_word_like_no_other_is_outside(space: WordSpace) -> None:
+    query = space.query(parse_phrases("far")[0])
+    assert query.is_outside
+    assert "outside the bundled vocabulary" in describe_query(query, space.names)
+    inside = space.query(parse_phrases("nucleus of it | nuclei")[0])
+    assert "outside" not in describe_query(inside, space.names)
+
+
+def test_one_odd_mask_among_many_is_doubted(space: WordSpace) -> None:
+    doubtful = between(NUCLEI, CELLS, 0.45)
+    alone = space.posteriors(doubtful[None])[0, 1]
+    crowd = np.stack([doubtful, *[NUCLEI] * 30])
+    assert space.posteriors(crowd)[0, 1] < alone
+
+
+def test_examples_find_what_is_like_them(space: WordSpace) -> None:
+    query = space.example_query("these", CELLS[None])
+    scores = space.score(query, MASKS)
+    assert scores[1] > 0.9 and scores[0] < 0.1
+    refused = space.example_query("these", MASKS[3:], CELLS[None])
+    assert space.score(refused, MASKS)[1] < 0.5 < space.score(refused, MASKS)[0]
+
+
+def test_a_clip_without_a_vocabulary_compares_the_phrase_itself() -> None:
+    space = WordSpace(FakeClip(vocabulary=None))  # type: ignore[arg-type]
+    scores = space.score(space.query(parse_phrases("both")[0]), MASKS)
+    assert scores[3] == scores.max() and scores[2] < 0.1
+
+
+def test_no_masks_give_no_scores(space: WordSpace) -> None:
+    empty = np.zeros((0, 3), np.float32)
+    assert space.score(space.query(parse_phrases("nuclei")[0]), empty).shape == (0,)
