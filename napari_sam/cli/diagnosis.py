@@ -8,7 +8,7 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from napari_sam.cli.conflict import rival_warning
+from napari_sam.conflict import rival_warning
 
 PACKAGES = (
     "napari-sam-clip", "torch", "torchvision", "timm", "open-clip-torch", "numpy",

@@ -122,18 +122,26 @@ class Document:
         findings: Sequence[Finding],
         rule: OverlapRule,
         title: str,
-        first_id: int | None = None,
+        ids: Sequence[int] | None = None,
     ) -> int:
         """Make many masks objects, as one edit; return how many found room.
 
         What other objects cover already is left out, without an error.
+
+        Parameters
+        ----------
+        findings : sequence of Finding
+        rule : {"keep", "overwrite", "background"}
+        title : str
+        ids : sequence of int, optional
+            Id of each finding; used only if they are different and none is taken.
         """
         objects: list[ObjectChange] = []
         patches: list[Patch] = []
         records: list[dict[str, Any]] = []
-        first = self.objects.next_id() if first_id is None else first_id
-        for finding in findings:
-            new_id = first + len(records)
+        first, wanted = self.objects.next_id(), self._free_ids(len(findings), ids)
+        for number, finding in enumerate(findings):
+            new_id = wanted[number] if wanted else first + len(records)
             try:
                 edit, _ = self._commit_edit(finding, rule, new_id)
             except DataError:
@@ -146,9 +154,7 @@ class Document:
         edit = Edit(title, objects=tuple(objects), patches=tuple(patches))
         self._apply_parts(edit.inverse)
         if records:
-            record = verb_record(
-                "add", title=title, rule=rule, first_id=first, objects=records
-            )
+            record = verb_record("add", title=title, rule=rule, objects=records)
             self.history.push(replace(edit, record=record))
         return len(records)
 
@@ -275,6 +281,12 @@ class Document:
         row0, col0, _, _ = found.box
         mask = self.store.mask(found.plane, found.box, object_id)
         return PlacedMask(found.plane, (row0, col0), mask)
+
+    def _free_ids(self, count: int, ids: Sequence[int] | None) -> list[int]:
+        """Return the wanted ids if all can be given, else none."""
+        wanted = list(ids or ())
+        taken = any(each in self.objects for each in wanted)
+        return [] if taken or len(set(wanted)) != count else wanted
 
     def _existing(self, ids: Iterable[int]) -> list[SegmentedObject]:
         objects = [self.objects.get(each) for each in dict.fromkeys(ids)]

@@ -207,7 +207,8 @@ def _commit(document: Document, record: Record) -> None:
 
 def _add(document: Document, record: Record) -> None:
     findings = [read_finding(each) for each in record["objects"]]
-    document.add(findings, record["rule"], record["title"], record["first_id"])
+    ids = [each["id"] for each in record["objects"]]
+    document.add(findings, record["rule"], record["title"], ids)
 
 
 def _paint(document: Document, record: Record) -> None:

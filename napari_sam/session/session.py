@@ -143,6 +143,11 @@ class Session:
             raise ImageError("There is no image yet: open one first.")
         return self._view.plane
 
+    @property
+    def shown_plane(self) -> Plane | None:
+        """The shown plane; None if there is no image."""
+        return None if self._view is None else self._view.plane
+
     def set_image(self, image: ArrayLike, **display: Any) -> None:
         """Work on a single image from now on, with no objects yet.
 
@@ -171,11 +176,16 @@ class Session:
         labels : array_like of int
             Written in place. Ids that are in it already stay: see `adopt`.
         """
-        self.document = self._new_document(labels)
+        self.resume(self._new_document(labels))
+
+    def resume(self, document: Document) -> None:
+        """Go on with a document of this session, as when an image is shown again."""
+        self.document = document
         self._engine.forget()
         self._set_candidates(None)
         self.events.objects.emit()
         self.events.history.emit()
+        self.events.prompts.emit(self.draft)
 
     def set_view(self, view: ImageView | None) -> None:
         """Show the model something else: a slice, a region, other colours.

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from napari_sam.errors import ModelError
+from napari_sam.geometry import mask_to_box
+from napari_sam.session.tidying import tidy
 from napari_sam.session.view import ImageView, to_view
-from napari_sam.structures import MaskPrediction, PromptSet
+from napari_sam.structures import MaskPrediction, MaskRecord, PromptSet
 
 if TYPE_CHECKING:
     from napari_sam.inference.framing import ImageEmbedding
@@ -103,7 +105,7 @@ class Worker:
     def predict(
         self, view: ImageView, prompts: PromptSet, multimask_output: bool
     ) -> MaskPrediction:
-        """Predict masks in samples of a view from prompts in pixels of its plane.
+        """Predict tidy masks in samples of a view, from prompts in pixels of its plane.
 
         Raises
         ------
@@ -117,7 +119,34 @@ class Worker:
             self.embed(view)
             return self.predictor.predict(inner, multimask_output=multimask_output)
 
-        return self._guarded(ask)
+        return tidy(self._guarded(ask))
+
+    def everything(
+        self, view: ImageView, report: Progress, parameters: dict[str, Any]
+    ) -> list[MaskRecord]:
+        """Find masks of everything in a view, the best first.
+
+        Parameters
+        ----------
+        view : ImageView
+        report : callable
+            Takes the points done and their total; what it raises ends the work.
+        parameters : dict
+            Of `AutomaticMaskGenerator`.
+        """
+        from napari_sam.inference.grid import AutomaticMaskGenerator
+
+        self.embed(view)
+        shown = view.display
+        generator = AutomaticMaskGenerator(self.predictor.model, **parameters)
+        found = generator.generate(
+            view.read(),
+            channel_axis=shown.channel_axis,
+            contrast_limits=shown.contrast_limits,
+            embedding=self.predictor.embedding,
+            progress=report,
+        )
+        return [_record(each) for each in found]
 
     def _set_image(self, view: ImageView, samples: Any) -> None:
         shown = view.display
@@ -150,3 +179,15 @@ class Worker:
         self._say(f"{name}: the device is out of memory, so it goes on on the CPU.")
         self._predictor = None
         self.use(SamPredictor(create_model(name, device="cpu")))
+
+
+def _record(found: dict[str, Any]) -> MaskRecord:
+    """Return a mask of `AutomaticMaskGenerator` in its box."""
+    mask = found["segmentation"]
+    row0, col0, row1, col1 = mask_to_box(mask) or (0, 0, 0, 0)
+    return MaskRecord(
+        mask[row0:row1, col0:col1].copy(),
+        (row0, col0),
+        float(found["predicted_iou"]),
+        float(found["stability_score"]),
+    )

@@ -9,7 +9,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from napari_sam.cli import conflict, main, program
+from napari_sam import conflict
+from napari_sam.cli import main, program
 from napari_sam.errors import ModelError
 
 from .conftest import Run

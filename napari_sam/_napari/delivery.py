@@ -1,0 +1,101 @@
+"""Calls onto the main thread, and no more of them than the window can take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from qtpy.QtCore import QObject, Qt, QTimer
+from qtpy.QtCore import Signal as QtSignal  # type: ignore[attr-defined]
+
+# Ten updates of layers or progress a second, and no more.
+INTERVAL_MS = 100
+
+
+class MainThreadDelivery(QObject):
+    """Makes calls on the thread it was created on, whoever asks.
+
+    Parameters
+    ----------
+    parent : QObject, optional
+    """
+
+    _called = QtSignal(object)
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._open = True
+        self._called.connect(self._make, Qt.ConnectionType.QueuedConnection)
+
+    def __call__(self, call: Callable[[], None]) -> None:
+        """Make a call soon, on the main thread."""
+        if self._open:
+            self._called.emit(call)
+
+    def close(self) -> None:
+        """Make no more calls, not even those that wait."""
+        self._open = False
+
+    def _make(self, call: Callable[[], None]) -> None:
+        if self._open:
+            call()
+
+
+class Throttle(QObject):
+    """Calls at once, then no sooner than an interval later, with the newest value.
+
+    Parameters
+    ----------
+    call : callable
+        Takes one value.
+    interval : int
+        Milliseconds.
+    parent : QObject, optional
+    """
+
+    def __init__(
+        self,
+        call: Callable[[Any], None],
+        interval: int = INTERVAL_MS,
+        parent: QObject | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._call = call
+        self._waiting: tuple[Any] | None = None
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setTimerType(Qt.TimerType.PreciseTimer)
+        self._timer.setInterval(interval)
+        self._timer.timeout.connect(self._next)
+
+    def __call__(self, value: Any = None) -> None:
+        """Call with a value, now or when the interval is over."""
+        self._waiting = (value,)
+        if not self._timer.isActive():
+            self._next()
+
+    def close(self) -> None:
+        """Drop what waits."""
+        self._waiting = None
+        self._timer.stop()
+
+    def _next(self) -> None:
+        if self._waiting is None:
+            return
+        (value,), self._waiting = self._waiting, None
+        self._timer.start()
+        self._call(value)
+
+
+class Debounce(Throttle):
+    """Calls once nothing was asked for an interval."""
+
+    def __call__(self, value: Any = None) -> None:
+        """Call with a value, unless another comes soon."""
+        self._waiting = (value,)
+        self._timer.start()
+
+    def _next(self) -> None:
+        if self._waiting is not None:
+            (value,), self._waiting = self._waiting, None
+            self._call(value)

@@ -1,0 +1,137 @@
+"""The table of objects: sort, go to, delete, merge, split, name, review."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from qtpy.QtCore import QModelIndex, QSortFilterProxyModel, Qt
+from qtpy.QtWidgets import QHeaderView, QTableView, QVBoxLayout, QWidget
+
+from napari_sam._napari.connections import Connections
+from napari_sam._napari.delivery import Throttle
+from napari_sam._napari.image_work import pixel_area
+from napari_sam._napari.panels.objects_model import ObjectsModel
+from napari_sam._napari.panels.parts import button, label, row
+from napari_sam._napari.viewer_link import ViewerLink
+from napari_sam.errors import NapariSamError
+from napari_sam.session import Session
+
+
+class ObjectsPanel(QWidget):
+    """Shows the objects and changes them.
+
+    Parameters
+    ----------
+    session : Session
+    link : ViewerLink
+    """
+
+    def __init__(self, session: Session, link: ViewerLink) -> None:
+        super().__init__()
+        self._session, self._link = session, link
+        self.model = ObjectsModel(session)
+        self._sorted = QSortFilterProxyModel(self)
+        self._sorted.setSourceModel(self.model)
+        self._sorted.setSortRole(Qt.ItemDataRole.UserRole)
+        self.table = QTableView()
+        self.count = label()
+        self.buttons = [
+            button("Delete", "Erase the selected objects", self._each(session.delete)),
+            button("Merge", "Make the selected objects one", self._each(session.merge)),
+            button("Split", "Make each part an object of its own", self._split),
+            button("Refine", "Take the object up again", self._refine),
+            button("Review", "Go to the next least confident one", self.review),
+        ]
+        self._reviewed: int | None = None
+        self._update = Throttle(self._show, parent=self)
+        self._connections = Connections()
+        self._lay_out()
+        self._connections.add(session.events.objects, self._update)
+        self.table.clicked.connect(self._clicked)
+        self._show()
+
+    def close_panel(self) -> None:
+        """Undo all connections."""
+        self._update.close()
+        self._connections.close()
+
+    def selected_ids(self) -> list[int]:
+        """Return the ids of the selected rows."""
+        selection = self.table.selectionModel()
+        rows = [] if selection is None else selection.selectedRows()
+        places = [self._sorted.mapToSource(each).row() for each in rows]
+        return [self.model.object_at(place).id for place in places]
+
+    def select(self, object_id: int) -> None:
+        """Select the row of an object."""
+        place = self.model.row_of(object_id)
+        if place >= 0:
+            index = self._sorted.mapFromSource(self.model.index(place, 0))
+            self.table.selectRow(index.row())
+
+    def review(self) -> None:
+        """Go to the object that the model is least sure of, then to the next one."""
+        found = self._session.document.objects.least_confident(self._reviewed)
+        if found is not None:
+            self._reviewed = found.id
+            self.select(found.id)
+            self._link.go_to(found)
+
+    def _lay_out(self) -> None:
+        table = self.table
+        table.setModel(self._sorted)
+        table.setSortingEnabled(True)
+        table.sortByColumn(0, Qt.SortOrder.AscendingOrder)
+        table.setSelectionBehavior(QTableView.SelectionBehavior.SelectRows)
+        table.setToolTip("Click: go to the object. Double-click a class to change it.")
+        names, numbers = table.horizontalHeader(), table.verticalHeader()
+        if names is not None and numbers is not None:
+            numbers.setVisible(False)
+            numbers.setDefaultSectionSize(20)
+            names.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+            names.setStretchLastSection(True)
+        table.setMinimumHeight(120)
+        table.setMaximumHeight(240)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(4, 2, 4, 4)
+        layout.setSpacing(4)
+        layout.addWidget(self.count)
+        layout.addWidget(table)
+        layout.addWidget(row(*self.buttons[:3]))
+        layout.addWidget(row(*self.buttons[3:]))
+
+    def _show(self, _: object = None) -> None:
+        kept = self.selected_ids() if self.model.rowCount() else []
+        if self._link.image is not None:
+            self.model.pixel_area = pixel_area(self._link.image)
+        self.model.update_objects()
+        for object_id in kept[:1]:
+            self.select(object_id)
+        number = self.model.rowCount()
+        self.count.setText(f"{number} object{'s' * (number != 1)}")
+        for each in self.buttons:
+            each.setEnabled(number > 0)
+
+    def _clicked(self, index: QModelIndex) -> None:
+        found = self.model.object_at(self._sorted.mapToSource(index).row())
+        self._link.go_to(found)
+
+    def _each(self, verb: Callable[[list[int]], None]) -> Callable[[], None]:
+        return lambda: self._told(lambda: verb(self.selected_ids()))
+
+    def _split(self) -> None:
+        for each in self.selected_ids()[:1]:
+            self._told(partial(self._session.split, each))
+
+    def _refine(self) -> None:
+        for each in self.selected_ids()[:1]:
+            self._link.go_to(self._session.document.objects[each])
+            self._link.activate()
+            self._told(partial(self._session.refine, each))
+
+    def _told(self, call: Callable[[], None]) -> None:
+        try:
+            call()
+        except NapariSamError as error:
+            self._session.events.failed.emit(error)

@@ -1,0 +1,127 @@
+"""One line on what is going on, with progress and Cancel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from qtpy.QtWidgets import QProgressBar, QVBoxLayout, QWidget
+
+from napari_sam._napari.connections import Connections
+from napari_sam._napari.delivery import Throttle
+from napari_sam._napari.panels.parts import button, label, row
+from napari_sam._napari.viewer_link import ViewerLink
+from napari_sam.errors import NapariSamError
+from napari_sam.session import Session
+from napari_sam.session.engine import sentence
+from napari_sam.session.journal import find_journal, read_journal
+from napari_sam.session.persistence import restore
+
+RED = "color: #f87171;"
+
+
+class StatusPanel(QWidget):
+    """Shows what the session does and what went wrong.
+
+    Parameters
+    ----------
+    session : Session
+    link : ViewerLink
+    """
+
+    def __init__(self, session: Session, link: ViewerLink) -> None:
+        super().__init__()
+        self._session, self._link = session, link
+        self.text = label("Ready.")
+        self.progress = QProgressBar()
+        self.progress.setTextVisible(False)
+        self.progress.setMaximumHeight(8)
+        self.cancel = button("Cancel", "Stop what is running", session.cancel)
+        self.restore = button(
+            "Restore", "Bring back the objects of the last time", self._restore
+        )
+        self._found: Path | None = None
+        self._tell = Throttle(self._say, parent=self)
+        self._step = Throttle(self._show_progress, parent=self)
+        self._connections = Connections()
+        self._lay_out()
+        self._connect()
+
+    def close_panel(self) -> None:
+        """Undo all connections."""
+        self._tell.close()
+        self._step.close()
+        self._connections.close()
+
+    def _lay_out(self) -> None:
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(4, 2, 4, 4)
+        layout.setSpacing(2)
+        layout.addWidget(self.text)
+        layout.addWidget(self.restore)
+        layout.addWidget(row(self.progress, self.cancel))
+        self._show_busy(self._session.is_busy)
+        self._look_for_journal()
+
+    def _connect(self) -> None:
+        events = self._session.events
+        pairs: tuple[tuple[object, Callable[..., None]], ...] = (
+            (events.status, self._tell_text),
+            (events.failed, self._tell_error),
+            (events.busy, self._show_busy),
+            (events.progress, self._count),
+            (events.objects, self._look_for_journal),
+            (self._link.images_changed, self._look_for_journal),
+        )
+        for emitter, callback in pairs:
+            self._connections.add(emitter, callback)
+
+    def _tell_text(self, text: str) -> None:
+        self._tell((text, False))
+
+    def _tell_error(self, error: Exception) -> None:
+        self._tell((sentence(error), True))
+
+    def _say(self, message: tuple[str, bool]) -> None:
+        text, is_error = message
+        self.text.setText(text)
+        self.text.setStyleSheet(RED if is_error else "")
+
+    def _show_busy(self, busy: bool) -> None:
+        self.cancel.setEnabled(busy)
+        self._step((0, 0) if busy else None)
+        ended = self.text.text().endswith("...")
+        if not busy and ended:
+            self._tell(("Ready.", False))
+
+    def _count(self, done: int, total: int) -> None:
+        self._step((done, total))
+
+    def _show_progress(self, step: tuple[int, int] | None) -> None:
+        # Qt shows a range of 0 to 0 as "working, no idea how long".
+        done, total = step if step is not None else (0, 1)
+        scale = max(1, total // 10_000)
+        self.progress.setRange(0, total // scale)
+        self.progress.setValue(done // scale)
+
+    def _look_for_journal(self) -> None:
+        """Offer to bring back objects of a session that was not closed."""
+        image, objects = self._link.image, self._session.document.objects
+        self._found = None
+        if image is not None and not len(objects):
+            shape = tuple(self._session.document.store.data.shape)
+            self._found = find_journal(image.name, shape)
+        self.restore.setVisible(self._found is not None)
+        if self._found is not None:
+            saved = read_journal(self._found)
+            count = 0 if saved is None else len(saved.edits)
+            self.restore.setText(f"Restore {count} edits from last time")
+
+    def _restore(self) -> None:
+        saved = None if self._found is None else read_journal(self._found)
+        if saved is None:
+            return
+        try:
+            restore(saved, self._session)
+        except NapariSamError as error:
+            self._session.events.failed.emit(error)

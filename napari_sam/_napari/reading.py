@@ -1,0 +1,183 @@
+"""What a layer shows, as something the session can read when it needs it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sam._napari.placement import image_shape, shown_box
+from napari_sam.geometry import Box
+from napari_sam.session.plane import Plane
+from napari_sam.session.view import Display, ImageView
+from napari_sam.structures import Frame
+
+# A plane up to this side is read whole; of a larger one, what is on screen.
+WHOLE_SIDE = 2048
+# The part around what is on screen that is read too, for small moves of the camera.
+MARGIN = 0.15
+
+
+@dataclass(frozen=True)
+class Region:
+    """What of a plane to read: a box in its pixels, every ``step``-th, of a level."""
+
+    box: Box
+    step: tuple[int, int]
+    level: int
+
+    @property
+    def frame(self) -> Frame:
+        """Where the samples lie in the plane."""
+        row0, col0, row1, col1 = self.box
+        shape = (-(-(row1 - row0) // self.step[0]), -(-(col1 - col0) // self.step[1]))
+        step = (float(self.step[0]), float(self.step[1]))
+        return Frame((float(row0), float(col0)), step, shape)
+
+
+def is_whole(layer: Any, plane: Plane) -> bool:
+    """Whether a plane is read whole, wherever the camera is."""
+    return not layer.multiscale and max(plane.size) <= WHOLE_SIDE
+
+
+def choose_region(layer: Any, plane: Plane) -> Region:
+    """Return what to read of a layer for what is on screen."""
+    if is_whole(layer, plane):
+        return Region((0, 0, *plane.size), (1, 1), 0)
+    box = _with_margin(shown_box(layer, plane), plane.size)
+    if not layer.multiscale:
+        longest = max(box[2] - box[0], box[3] - box[1])
+        stride = -(-longest // WHOLE_SIDE)
+        return Region(_aligned(box, (stride, stride), plane.size), (stride, stride), 0)
+    level = int(layer.data_level)
+    factors = np.asarray(layer.downsample_factors)[level]
+    rows, cols = (max(1, round(factors[axis])) for axis in (plane.rows, plane.cols))
+    return Region(_aligned(box, (rows, cols), plane.size), (rows, cols), level)
+
+
+def make_view(
+    layers: Sequence[Any],
+    plane: Plane,
+    region: Region,
+    *,
+    as_displayed: bool,
+    version: int,
+) -> ImageView:
+    """Return the view of one image layer, or of several mixed as displayed.
+
+    Parameters
+    ----------
+    layers : sequence of Image
+        Of one shape; the first is the one that is segmented.
+    plane : Plane
+    region : Region
+    as_displayed : bool
+        Whether colours are those on screen; otherwise the samples themselves.
+    version : int
+        Changes when the data of a layer do.
+    """
+    mixed = as_displayed or len(layers) > 1
+    looks = tuple(_look(layer) for layer in layers) if mixed else ()
+    names = tuple(id(layer) for layer in layers)
+    key = (names, plane, region, looks, version)
+    readers = [_reader(layer, plane, region) for layer in layers]
+    if not mixed:
+        channel_axis = 2 if layers[0].rgb else None
+        display = Display(channel_axis=channel_axis)
+        return ImageView(key, plane, region.frame, readers[0], display)
+    mixers = [_mixer(layer) for layer in layers]
+
+    def read() -> NDArray[np.uint8]:
+        shown = [mix(read()) for mix, read in zip(mixers, readers, strict=True)]
+        total = np.clip(np.sum(shown, axis=0), 0, 1)
+        colours: NDArray[np.uint8] = np.round(total * 255).astype(np.uint8)
+        return colours
+
+    return ImageView(key, plane, region.frame, read, Display(channel_axis=2))
+
+
+def _reader(layer: Any, plane: Plane, region: Region) -> Callable[[], NDArray[Any]]:
+    """Return what reads the samples; it touches no layer, only its array."""
+    data = layer.data[region.level] if layer.multiscale else layer.data
+    index = _index(layer, plane, region)
+    transposed, shape = plane.is_transposed, region.frame.shape
+
+    def read() -> NDArray[Any]:
+        samples = np.asarray(data[index])
+        if transposed:
+            samples = np.swapaxes(samples, 0, 1)
+        return samples[: shape[0], : shape[1]]
+
+    return read
+
+
+def _index(layer: Any, plane: Plane, region: Region) -> tuple[Any, ...]:
+    if not layer.multiscale:
+        return plane.index(region.box, region.step[0])
+    factors = np.asarray(layer.downsample_factors)[region.level]
+    sides = layer.data[region.level].shape
+    point = [
+        min(int(each / factor), side - 1)
+        for each, factor, side in zip(plane.point, factors, sides, strict=False)
+    ]
+    box, (rows, cols) = region.box, region.step
+    scaled = (box[0] // rows, box[1] // cols, -(-box[2] // rows), -(-box[3] // cols))
+    shape = image_shape(layer)
+    return Plane(shape, plane.rows, plane.cols, tuple(point)).index(scaled)
+
+
+def _look(layer: Any) -> tuple[Any, ...]:
+    if layer.rgb:
+        return ("rgb",)
+    limits = tuple(float(each) for each in layer.contrast_limits)
+    return (*limits, float(layer.gamma), layer.colormap.name)
+
+
+def _mixer(layer: Any) -> Callable[[NDArray[Any]], NDArray[np.float32]]:
+    """Return what turns a layer's samples into the (H, W, 3) it is displayed as."""
+    if layer.rgb:
+        return _rgb
+    low, high = (float(each) for each in layer.contrast_limits)
+    gamma, colormap = float(layer.gamma), layer.colormap
+    # Looked up in a table: mapping every sample is far slower.
+    table = np.asarray(colormap.map(np.linspace(0, 1, 256)), np.float32)[:, :3]
+
+    def mix(samples: NDArray[Any]) -> NDArray[np.float32]:
+        span = max(high - low, 1e-12)
+        unit = np.clip((samples.astype(np.float32) - low) / span, 0, 1) ** gamma
+        colours: NDArray[np.float32] = table[np.round(unit * 255).astype(np.uint8)]
+        return colours
+
+    return mix
+
+
+def _rgb(samples: NDArray[Any]) -> NDArray[np.float32]:
+    colours: NDArray[np.float32] = samples[..., :3].astype(np.float32)
+    if samples.dtype.kind in "ui":
+        colours /= np.float32(np.iinfo(samples.dtype).max)
+    return colours
+
+
+def _with_margin(box: Box, size: tuple[int, int]) -> Box:
+    row0, col0, row1, col1 = box
+    rows, cols = int((row1 - row0) * MARGIN), int((col1 - col0) * MARGIN)
+    return (
+        max(row0 - rows, 0),
+        max(col0 - cols, 0),
+        min(row1 + rows, size[0]),
+        min(col1 + cols, size[1]),
+    )
+
+
+def _aligned(box: Box, step: tuple[int, int], size: tuple[int, int]) -> Box:
+    """Move a box's edges to whole samples, so that levels line up."""
+    rows, cols = step
+    return (
+        box[0] // rows * rows,
+        box[1] // cols * cols,
+        min(-(-box[2] // rows) * rows, size[0]),
+        min(-(-box[3] // cols) * cols, size[1]),
+    )

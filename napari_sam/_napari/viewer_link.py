@@ -1,0 +1,513 @@
+"""The link between a session and a viewer: the only file that touches its layers.
+
+It owns every connection to the viewer and undoes them all in `close`. Layers are kept
+as objects, never looked up by name, so that a user may rename, move or delete them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Image
+from psygnal import Signal
+
+from napari_sam._napari import layers as ours
+from napari_sam._napari.connections import Connections
+from napari_sam._napari.delivery import Debounce, Throttle
+from napari_sam._napari.gestures import Gestures, Tool, World
+from napari_sam._napari.image_work import ImageWork
+from napari_sam._napari.keybindings import bind_keys
+from napari_sam._napari.placement import shown_box, shown_plane, to_pixels
+from napari_sam._napari.reading import Region, choose_region, is_whole, make_view
+from napari_sam._napari.strokes import box_of, lasso_mask, points_along
+from napari_sam._napari.tools import Tools
+from napari_sam.errors import NapariSamError
+from napari_sam.session import Session
+from napari_sam.session.candidates import Candidates
+from napari_sam.session.drafts import Draft
+from napari_sam.session.findings import Proposals
+from napari_sam.session.objects import SegmentedObject
+from napari_sam.session.plane import Plane
+from napari_sam.structures import MaskPrompt, PointPrompt
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+SETTLE_MS = 150
+
+
+class ViewerLink:
+    """Shows a session in a viewer and tells it what the user does there.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+    session : Session
+
+    Attributes
+    ----------
+    images_changed : Signal()
+        Which images can be chosen, or which one is.
+    tool_changed : Signal()
+        Tool, polarity or hover.
+    """
+
+    images_changed = Signal()
+    tool_changed = Signal()
+
+    def __init__(self, viewer: ViewerModel, session: Session) -> None:
+        self.session = session
+        self.proposals: Proposals | None = None
+        self._viewer = viewer
+        # Napari 0.9 moved the camera; the old place will go.
+        self._camera = getattr(viewer, "scene", viewer).camera
+        self._image: Image | None = None
+        self._work: dict[Image, ImageWork] = {}
+        self._tool: Tool = "point"
+        self._positive = True
+        self._hover = False
+        self._as_displayed = False
+        self._mixed = False
+        self._version = 0
+        self._tools: Tools | None = None
+        self._busy_with_layers = False
+        self._gestures = Gestures(self)
+        self._draw_mask = Throttle(self._show_mask)
+        self._draw_drag = Throttle(self._show_drag)
+        self._refresh_objects = Throttle(self._show_objects)
+        self._ask_hover = Throttle(self._hover_at)
+        self._settle = Debounce(self._settled, SETTLE_MS)
+        self._connections = Connections()
+        self._image_connections = Connections()
+        self._connect()
+        self._choose_first()
+
+    # -- what the widget reads and sets --------------------------------------------
+
+    @property
+    def images(self) -> list[Image]:
+        """The image layers of the viewer."""
+        return [layer for layer in self._viewer.layers if isinstance(layer, Image)]
+
+    @property
+    def layers(self) -> list[Any]:
+        """The layers of the viewer that we did not make."""
+        own = self._own_layers()
+        return [layer for layer in self._viewer.layers if layer not in own]
+
+    @property
+    def image(self) -> Image | None:
+        """The image that is worked on."""
+        return self._image
+
+    @property
+    def work(self) -> ImageWork | None:
+        """What belongs to that image: document, objects layer, journal."""
+        return None if self._image is None else self._work.get(self._image)
+
+    @property
+    def tool(self) -> Tool:
+        """What a drag means."""
+        return self._tool
+
+    @tool.setter
+    def tool(self, tool: Tool) -> None:
+        self._tool = tool
+        self._take_mouse()
+        self.tool_changed.emit()
+
+    @property
+    def positive(self) -> bool:
+        """Whether a left click or stroke is positive."""
+        return self._positive
+
+    @positive.setter
+    def positive(self, positive: bool) -> None:
+        self._positive = positive
+        self.tool_changed.emit()
+
+    @property
+    def hover(self) -> bool:
+        """Whether the mask under the pointer is shown before a click."""
+        return self._hover
+
+    @hover.setter
+    def hover(self, hover: bool) -> None:
+        self._hover = hover
+        if not hover:
+            self.session.hover(None)
+        self.tool_changed.emit()
+
+    def show_as_displayed(self, *, as_displayed: bool, mixed: bool) -> None:
+        """Choose what the model sees.
+
+        Parameters
+        ----------
+        as_displayed : bool
+            Colours with the layer's contrast limits and gamma, not its samples.
+        mixed : bool
+            All visible images of the same shape together, as displayed.
+        """
+        self._as_displayed, self._mixed = as_displayed, mixed
+        self.sync()
+
+    def choose_image(self, image: Image | None) -> None:
+        """Work on another image; what was done on the last one is kept."""
+        if image is self._image:
+            return
+        self._image_connections.close()
+        self._remove_tools()
+        self._image = image
+        if image is None:
+            self.session.set_view(None)
+        else:
+            self._open_image(image)
+        self.images_changed.emit()
+
+    def activate(self) -> None:
+        """Make clicks go to us, bringing our layers back if they were deleted."""
+        if self._image is not None and self.sync():
+            self._make_tools()
+            if self._tools is not None:
+                self._viewer.layers.selection.active = self._tools.mask
+            self._take_mouse()
+
+    def sync(self) -> bool:
+        """Show the session what the viewer shows; False if it is no plane."""
+        self._settle.close()
+        if self._image is None or self._image not in self._viewer.layers:
+            return False
+        plane = shown_plane(self._image, self._viewer.dims)
+        if plane is None:
+            self.session.set_view(None)
+            return False
+        if not self._still_good(plane):
+            region = choose_region(self._image, plane)
+            self.session.set_view(self._view(plane, region))
+        return True
+
+    def go_to(self, found: SegmentedObject) -> None:
+        """Move sliders and camera to an object."""
+        if self._image is None:
+            return
+        centre = found.plane.to_array(np.array([found.centre]))[0]
+        world = np.asarray(self._image.data_to_world(centre))
+        extra = self._viewer.dims.ndim - self._image.ndim
+        shown = self._viewer.dims.displayed
+        for axis in range(self._image.ndim):
+            if axis + extra not in shown:
+                self._viewer.dims.set_point(axis + extra, world[axis])
+        self._camera.center = tuple(world[[axis - extra for axis in shown]])
+        if self.work is not None and self.work.objects_layer is not None:
+            self.work.objects_layer.selected_label = found.id
+
+    def add_layer(self, layer: Any) -> Any:
+        """Add a result of ours to the viewer, without taking the mouse away."""
+        with self._own_change():
+            return self._viewer.layers.append(layer) or layer
+
+    def add_proposals(self, layer: Any) -> None:
+        """Show proposals under our tools, which keep the mouse."""
+        active = self._viewer.layers.selection.active
+        self.add_layer(layer)
+        self._below_tools(layer)
+        self._viewer.layers.selection.active = active
+
+    def remove_layer(self, layer: Any) -> None:
+        """Remove a layer if it is (still) there."""
+        if layer is not None and layer in self._viewer.layers:
+            with self._own_change():
+                self._viewer.layers.remove(layer)
+
+    def close(self) -> None:
+        """Undo every connection; the objects stay, our tools go."""
+        self._connections.close()
+        self._image_connections.close()
+        for each in (
+            self._draw_mask,
+            self._draw_drag,
+            self._refresh_objects,
+            self._ask_hover,
+            self._settle,
+        ):
+            each.close()
+        self._remove_tools()
+        for work in self._work.values():
+            work.close()
+
+    # -- gestures ------------------------------------------------------------------
+
+    def clicked(self, position: World, positive: bool) -> None:
+        """Add a point, or take up the object that lies there."""
+        place = self._pixels(position)
+        if place is None:
+            return
+        with self._told():
+            positive = positive is self._positive
+            if self.session.draft.is_empty and self._toggles(place):
+                return
+            found = self.session.document.object_at(self.session.plane, place)
+            fresh = self.session.draft.is_empty and positive
+            if found is not None and fresh and self.session.overlap != "overwrite":
+                self.session.refine(found.id)
+            else:
+                self.session.add_point(place, positive)
+
+    def dragging(self, positions: list[World]) -> None:
+        """Show the box that is being drawn."""
+        if self._tool == "box":
+            self._draw_drag([positions[0], positions[-1]])
+
+    def dragged(self, positions: list[World], positive: bool) -> None:
+        """Take a box, a scribble or a lasso."""
+        places = [place for p in positions if (place := self._pixels(p)) is not None]
+        if len(places) < 2:
+            return
+        with self._told():
+            self._take_stroke(np.array(places), positive is self._positive)
+
+    def hovered(self, position: World | None) -> None:
+        """Ask for the mask under the pointer."""
+        if self._hover:
+            self._ask_hover(position)
+
+    # -- inside: the viewer --------------------------------------------------------
+
+    def _connect(self) -> None:
+        viewer, events = self._viewer, self.session.events
+        pairs: Sequence[tuple[Any, Any]] = (
+            (viewer.layers.events.inserted, self._inserted),
+            (viewer.layers.events.removed, self._removed),
+            (viewer.layers.events.reordered, self._listed),
+            (viewer.dims.events.current_step, self._moved),
+            (viewer.dims.events.order, self._moved),
+            (viewer.dims.events.ndisplay, self._moved),
+            (viewer.dims.events.ndim, self._moved),
+            (self._camera.events.center, self._moved),
+            (self._camera.events.zoom, self._moved),
+            (events.mask, self._draw_mask),
+            (events.prompts, self._show_prompts),
+            (events.labels, self._refresh_objects),
+            (events.objects, self._refresh_objects),
+            (events.view, self._show_view),
+        )
+        for emitter, callback in pairs:
+            self._connections.add(emitter, callback)
+
+    def _choose_first(self) -> None:
+        active = self._viewer.layers.selection.active
+        images = self.images
+        chosen = active if isinstance(active, Image) else (images or [None])[-1]
+        self.choose_image(chosen)
+
+    def _inserted(self, event: Any) -> None:
+        layer = event.value
+        if self._busy_with_layers or not isinstance(layer, Image):
+            return
+        self._connections.add(layer.events.name, self._listed)
+        if self.session.draft.is_empty:
+            self.choose_image(layer)
+        self.images_changed.emit()
+
+    def _removed(self, event: Any) -> None:
+        if self._busy_with_layers:
+            return
+        layer = event.value
+        self._forget_layer(layer)
+        if layer is self._image:
+            self.choose_image(next(iter(self.images[::-1]), None))
+        if isinstance(layer, Image):
+            gone = self._work.pop(layer, None)
+            if gone is not None:
+                gone.close()
+            self.images_changed.emit()
+
+    def _listed(self, event: Any = None) -> None:
+        self.images_changed.emit()
+
+    def _settled(self, _: Any = None) -> None:
+        self.sync()
+
+    def _moved(self, event: Any = None) -> None:
+        self._settle()
+
+    def _data_changed(self, event: Any = None) -> None:
+        self._version += 1
+        self._settle()
+
+    def _open_image(self, image: Image) -> None:
+        self._image_connections.add(image.events.data, self._data_changed)
+        for name in ("contrast_limits", "gamma", "colormap", "scale", "affine"):
+            self._image_connections.add(getattr(image.events, name), self._moved)
+        if image not in self._work:
+            self.session.start(ours.make_label_array(image))
+            self._work[image] = ImageWork(image, self.session)
+        self._tools = Tools(self.session, image)
+        self.session.resume(self._work[image].document)
+        self.activate()
+
+    def _still_good(self, plane: Plane) -> bool:
+        """Whether the session's view is of this plane and holds what is on screen."""
+        view, image = self.session.view, self._image
+        assert image is not None
+        if view is None or view.plane != plane:
+            return False
+        if is_whole(image, plane):
+            return bool(view.key == self._view(plane, choose_region(image, plane)).key)
+        region = choose_region(image, plane)
+        seen, box = shown_box(image, plane), view.box
+        inside = seen[0] >= box[0] and seen[1] >= box[1]
+        inside = inside and seen[2] <= box[2] and seen[3] <= box[3]
+        return inside and view.frame.step == region.frame.step
+
+    def _view(self, plane: Plane, region: Region) -> Any:
+        return make_view(
+            self._shown_images(),
+            plane,
+            region,
+            as_displayed=self._as_displayed,
+            version=self._version,
+        )
+
+    def _shown_images(self) -> list[Image]:
+        assert self._image is not None
+        shape = self._image.data.shape
+        others = [
+            layer
+            for layer in self.images
+            if self._mixed
+            and layer is not self._image
+            and layer.visible
+            and layer.data.shape == shape
+        ]
+        return [self._image, *others]
+
+    def _pixels(self, position: World) -> tuple[float, float] | None:
+        """Return the pixel at a world position; None outside the image."""
+        if self._image is None or not self.sync():
+            return None
+        plane = self.session.plane
+        row, col = to_pixels(self._image, plane, position)
+        height, width = plane.size
+        inside = -0.5 <= row < height - 0.5 and -0.5 <= col < width - 0.5
+        return (row, col) if inside else None
+
+    def _toggles(self, place: tuple[float, float]) -> bool:
+        """Whether a click drops a proposal, or takes it again."""
+        return self.proposals is not None and self.proposals.toggle(place)
+
+    def _take_stroke(self, places: Any, positive: bool) -> None:
+        session = self.session
+        if self._tool == "box":
+            session.set_box(box_of(places))
+        elif self._tool == "lasso":
+            mask = lasso_mask(places, session.plane.size)
+            draft = session.draft.with_mask(MaskPrompt(mask)).with_box(box_of(places))
+            session.set_draft(draft, "lasso")
+        else:
+            points = tuple(PointPrompt(p, positive) for p in points_along(places))
+            session.set_points((*session.draft.prompts.points, *points), "scribble")
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Tell the user what cannot be done, instead of raising."""
+        try:
+            yield
+        except NapariSamError as error:
+            self.session.events.failed.emit(error)
+
+    # -- inside: our layers --------------------------------------------------------
+
+    @contextmanager
+    def _own_change(self) -> Iterator[None]:
+        before = self._busy_with_layers
+        self._busy_with_layers = True
+        try:
+            yield
+        finally:
+            self._busy_with_layers = before
+
+    def _own_layers(self) -> list[Any]:
+        tools = self._tools.layers if self._tools else []
+        results = [each.objects_layer for each in self._work.values()]
+        return [*tools, *(layer for layer in results if layer is not None)]
+
+    def _make_tools(self) -> None:
+        view = self.session.view
+        if self._tools is None or view is None:
+            return
+        for layer in self._tools.make_missing(view):
+            selection = set(self._viewer.layers.selection)
+            self.add_layer(layer)
+            self._viewer.layers.selection = selection
+            self._gestures.attach(layer)
+            bind_keys(layer, self)
+        self._tools.draw_prompts(self.session.draft)
+
+    def _remove_tools(self) -> None:
+        for layer in self._tools.layers if self._tools else ():
+            self._forget_layer(layer)
+            self.remove_layer(layer)
+        self._tools = None
+
+    def _forget_layer(self, layer: Any) -> None:
+        """Let go of a layer that leaves the viewer."""
+        if self._tools is not None and self._tools.forget(layer):
+            self._gestures.detach(layer)
+        for work in self._work.values():
+            work.forget_layer(layer)
+
+    def _take_mouse(self) -> None:
+        """Let a drag pan the camera where it draws nothing."""
+        if self._tools is not None:
+            self._tools.let_pan(self._tool == "point")
+
+    def _show_view(self, view: Any) -> None:
+        if self._tools is not None and view is not None:
+            self._tools.place(view)
+
+    def _show_mask(self, candidates: Candidates | None) -> None:
+        if self._tools is None:
+            return
+        if self._tools.mask is None and candidates is not None:
+            self._make_tools()
+        self._tools.draw_mask(candidates)
+
+    def _show_prompts(self, draft: Draft) -> None:
+        if self._tools is not None:
+            self._tools.draw_prompts(draft)
+
+    def _show_drag(self, ends: list[World]) -> None:
+        places = [self._pixels(each) for each in ends]
+        if self._tools is not None and all(place is not None for place in places):
+            self._tools.draw_box(box_of(np.array(places)))
+
+    def _show_objects(self, _: Any = None) -> None:
+        work = self.work
+        if work is None or self._image is None:
+            return
+        if work.objects_layer is None:
+            if not len(self.session.document.objects):
+                return
+            layer = work.make_layer(lambda: self.session.shown_plane)
+            active = self._viewer.layers.selection.active
+            self.add_layer(layer)
+            bind_keys(layer, self)
+            self._below_tools(layer)
+            self._viewer.layers.selection.active = active
+        work.refresh()
+
+    def _below_tools(self, layer: Any) -> None:
+        layers = self._viewer.layers
+        tools = self._tools.layers if self._tools else []
+        places = [layers.index(each) for each in tools if each in layers]
+        if places:
+            with self._own_change():
+                layers.move(layers.index(layer), min(places))
+
+    def _hover_at(self, position: World | None) -> None:
+        place = None if position is None else self._pixels(position)
+        self.session.hover(place)

@@ -1,0 +1,157 @@
+"""Objects by their names: a search in the view, then a threshold that only filters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sam.errors import PromptError
+from napari_sam.session.engine import Steps
+from napari_sam.session.findings import Proposal, Proposals, ready_view
+from napari_sam.session.labels import PlacedMask
+from napari_sam.session.objects import SegmentedObject
+from napari_sam.session.session import Session
+from napari_sam.session.view import ImageView
+from napari_sam.structures import MaskRecord
+
+if TYPE_CHECKING:
+    from napari_sam.inference.text_exemplars import ExemplarPrompt
+    from napari_sam.inference.text_prompt import TextSegmenter
+    from napari_sam.inference.text_selection import TextCandidates, TextInstance
+
+
+class TextSearch:
+    """Finds what phrases name, in the view of a session.
+
+    Parameters
+    ----------
+    session : Session
+    proposals : Proposals
+        Where the found masks are shown.
+    """
+
+    def __init__(self, session: Session, proposals: Proposals) -> None:
+        self._session = session
+        self._proposals = proposals
+        self._segmenter: TextSegmenter | None = None
+        self._seen: Any = None
+        self._view: ImageView | None = None
+        self._candidates: TextCandidates | None = None
+        self.threshold = 0.5
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Classes of the last search."""
+        return () if self._candidates is None else self._candidates.names
+
+    def run(self, phrases: str) -> None:
+        """Search for phrases, one a line.
+
+        Raises
+        ------
+        PromptError
+            If there is no phrase, no image or no model.
+        """
+        if not phrases.strip():
+            raise PromptError("Type what to find, such as: nuclei")
+        self._search(phrases, ())
+
+    def find_like(self, objects: Sequence[SegmentedObject], phrases: str = "") -> None:
+        """Search for more of what some objects are.
+
+        Raises
+        ------
+        PromptError
+            If there is no example, or it is on another slice.
+        """
+        if not objects:
+            raise PromptError("Select one or more objects in the table as examples.")
+        self._search(phrases, objects)
+
+    def set_threshold(self, threshold: float) -> None:
+        """Show what answers at least so well; nothing is computed anew."""
+        self.threshold = threshold
+        found, view = self._candidates, self._view
+        if found is None or view is None:
+            return
+        selection = found.select(threshold)
+        self._proposals.show(view, [_proposal(each) for each in selection.instances])
+        self._session.events.status.emit(selection.message)
+
+    def similarity_map(self, name: str) -> tuple[ImageView, NDArray[np.float32]] | None:
+        """Return how well each place answers a class; None before a search."""
+        if self._candidates is None or self._view is None:
+            return None
+        return self._view, self._candidates.similarity_map(name)
+
+    def _search(self, phrases: str, objects: Sequence[SegmentedObject]) -> None:
+        view = ready_view(self._session)
+        document = self._session.document
+        masks = [document.object_mask(each.id) for each in objects]
+        name = objects[0].class_name if objects else ""
+
+        def work(steps: Steps) -> TextCandidates:
+            segmenter = self._prepared(view, steps)
+            like = (_exemplar(name, masks, view),) if masks else ()
+            return segmenter.candidates(None, phrases, like=like)
+
+        def done(found: TextCandidates) -> None:
+            self._candidates, self._view = found, view
+            self.set_threshold(self.threshold)
+
+        self._session.engine.run("Searching", work, done)
+
+    def _prepared(self, view: ImageView, steps: Steps) -> TextSegmenter:
+        """Return a segmenter whose candidates are the view's; found once a view."""
+        from napari_sam.inference.text_prompt import TextSegmenter
+
+        predictor = self._session.engine.worker.predictor
+        if self._segmenter is None or self._segmenter.predictor is not predictor:
+            self._segmenter, self._seen = TextSegmenter(predictor), None
+        if self._seen != view.key:
+            steps.token.check()
+            shown = view.display
+            self._segmenter.set_image(
+                view.read(),
+                channel_axis=shown.channel_axis,
+                channel_map=shown.channel_map,
+                contrast_limits=shown.contrast_limits,
+                gamma=shown.gamma,
+            )
+            self._seen = view.key
+        else:
+            self._session.engine.worker.embed(view)
+        return self._segmenter
+
+
+def _proposal(instance: TextInstance) -> Proposal:
+    return Proposal(
+        instance.record,
+        instance.phrase,
+        instance.phrase,
+        instance.text_score,
+        method="text",
+    )
+
+
+def _exemplar(
+    name: str, masks: Sequence[PlacedMask], view: ImageView
+) -> ExemplarPrompt:
+    from napari_sam.inference.text_exemplars import ExemplarPrompt
+
+    records = tuple(_in_samples(each, view) for each in masks)
+    return ExemplarPrompt(name, records)
+
+
+def _in_samples(placed: PlacedMask, view: ImageView) -> MaskRecord:
+    """Return an object of the plane as a mask of the view's samples."""
+    if placed.plane != view.plane:
+        raise PromptError("An example is on another slice: choose one of this slice.")
+    rows, cols = (int(each) for each in view.frame.step)
+    row0, col0 = (int(each) for each in view.frame.origin)
+    mask = placed.mask[::rows, ::cols]
+    origin = ((placed.origin[0] - row0) // rows, (placed.origin[1] - col0) // cols)
+    return MaskRecord(mask, origin, 1.0, 1.0)
