@@ -25,11 +25,16 @@ from napari_sam.structures import Frame
 if TYPE_CHECKING:
     from napari_sam.nn.pocket import Pocket
 
-# Blocks have this side, and a margin that holds half a window and context.
-BLOCK = 512
+# Blocks have such a core, and around it a margin that holds half a window and context.
+# Large cores share more of their margins; small ones answer a first click sooner. So
+# levels finer than the image have small ones, whose objects lie here and there, and so
+# has an image with no side longer than SMALL_IMAGE.
+CORE = 512
+SMALL_CORE = 256
+SMALL_IMAGE = 1536
 MARGIN = 160
-# About 20 MB each.
-KEPT_BLOCKS = 24
+# Of the features of one image.
+KEPT_BYTES = 500_000_000
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,31 @@ class PyramidEmbedding(ImageEmbedding):
     )
     lock: Lock = field(default_factory=Lock)
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the image and its blocks take now; more blocks may come."""
+        with self.lock:
+            return self.pixels.nbytes + sum(map(_nbytes, self.blocks.values()))
+
+
+@dataclass(frozen=True, eq=False)
+class DenseBlock:
+    """What the dense head says of one block, inside the image.
+
+    Attributes
+    ----------
+    maps : ndarray of float32, shape (4, h, w)
+        As `napari_sam.nn.pocket_encoder.DENSE_CHANNELS`; foreground as logits.
+    frame : Frame
+        Where the samples lie in the image.
+    core : tuple of int
+        (row0, col0, row1, col1) in samples: the part that no other block has as core.
+    """
+
+    maps: NDArray[np.float32]
+    frame: Frame
+    core: tuple[int, int, int, int]
+
 
 class BlockEncoder:
     """Encodes blocks of an image at their first use, and cuts windows out of them.
@@ -88,22 +118,23 @@ class BlockEncoder:
 
     def prepare(self, embedding: PyramidEmbedding) -> None:
         """Encode the finest level, but none above 0, that a single block holds."""
-        level = 0
-        while not all(_fits_block(side, level) for side in embedding.image_shape):
+        level, shape = 0, embedding.image_shape
+        while not all(_tiling(level, shape).is_whole(side) for side in shape):
             level -= 1
         self._block(embedding, (level, 0, 0))
 
     def crop(self, embedding: PyramidEmbedding, view: View) -> PocketFeatures:
         """The features of one window."""
         half = self._window // 2
+        tiling = _tiling(view.level, embedding.image_shape)
         block_row, block_col = (
-            min((edge + half) // BLOCK, _last_block(side, view.level))
+            min((edge + half) // tiling.core, tiling.last(side))
             for edge, side in zip(
                 (view.row, view.col), embedding.image_shape, strict=True
             )
         )
         features = self._block(embedding, (view.level, block_row, block_col))
-        start = _block_start(block_row), _block_start(block_col)
+        start = tiling.start(block_row), tiling.start(block_col)
         row, col = view.row - start[0], view.col - start[1]
         size = self._window
         return PocketFeatures(
@@ -123,6 +154,43 @@ class BlockEncoder:
             )
         )
 
+    def block_grid(self, embedding: PyramidEmbedding, level: int) -> tuple[int, int]:
+        """Number of blocks of a level, down and across."""
+        tiling = _tiling(level, embedding.image_shape)
+        rows, cols = (tiling.last(side) + 1 for side in embedding.image_shape)
+        return rows, cols
+
+    def core_side(self, embedding: PyramidEmbedding, level: int) -> float:
+        """Side of a block's core in image pixels; a block may be alone and larger."""
+        return _tiling(level, embedding.image_shape).core * 2.0**-level
+
+    def dense_block(
+        self, embedding: PyramidEmbedding, level: int, block: tuple[int, int]
+    ) -> DenseBlock:
+        """What the dense head says of one block of `block_grid`."""
+        dense = self._block(embedding, (level, *block)).dense[0].cpu().numpy()
+        sample = MASK_STRIDE * 2.0**-level
+        tiling = _tiling(level, embedding.image_shape)
+        origin, shape, core = [], [], []
+        for axis, (index, side) in enumerate(
+            zip(block, embedding.image_shape, strict=True)
+        ):
+            start, whole = tiling.start(index), math.ceil(side / sample)
+            first = start // MASK_STRIDE
+            length = min(dense.shape[axis + 1], whole - first)
+            low = index * tiling.core // MASK_STRIDE - first
+            is_last = index == tiling.last(side)
+            high = length if is_last else low + tiling.core // MASK_STRIDE
+            origin.append(first * sample)
+            shape.append(length)
+            core.append((low, high))
+        (row0, row1), (col0, col1) = core
+        return DenseBlock(
+            dense[:, : shape[0], : shape[1]].astype(np.float32),
+            Frame((origin[0], origin[1]), (sample, sample), (shape[0], shape[1])),
+            (row0, col0, row1, col1),
+        )
+
     def _block(
         self, embedding: PyramidEmbedding, key: tuple[int, int, int]
     ) -> PocketFeatures:
@@ -130,9 +198,10 @@ class BlockEncoder:
         with embedding.lock:
             if key not in embedding.blocks:
                 embedding.blocks[key] = self._encode_block(embedding, key)
-                while len(embedding.blocks) > KEPT_BLOCKS:
-                    embedding.blocks.popitem(last=False)
             embedding.blocks.move_to_end(key)
+            kept = sum(map(_nbytes, embedding.blocks.values()))
+            while kept > KEPT_BYTES and len(embedding.blocks) > 1:
+                kept -= _nbytes(embedding.blocks.popitem(last=False)[1])
             return embedding.blocks[key]
 
     @torch.no_grad()
@@ -141,8 +210,9 @@ class BlockEncoder:
     ) -> PocketFeatures:
         level, *block = key
         pixels = embedding.pixels
+        tiling = _tiling(level, embedding.image_shape)
         spans = [
-            _block_span(index, side, level, self._window)
+            tiling.span(index, side, self._window)
             for index, side in zip(block, embedding.image_shape, strict=True)
         ]
         rows, cols = (
@@ -171,27 +241,46 @@ def autocast(model: Pocket) -> torch.autocast:
     return torch.autocast(model.device.type, dtype, enabled=dtype != torch.float32)
 
 
-def _fits_block(side: int, level: int) -> bool:
-    return side * 2.0**level <= BLOCK + 2 * MARGIN
+def _nbytes(features: PocketFeatures) -> int:
+    parts = features.embedding, features.skip4, features.skip2, features.dense
+    return sum(part.nbytes for part in parts)
 
 
-def _last_block(side: int, level: int) -> int:
-    if _fits_block(side, level):
-        return 0
-    return math.ceil(side * 2.0**level / BLOCK) - 1
+@dataclass(frozen=True)
+class _Tiling:
+    """How one level is cut into blocks, along each axis; sides in image pixels."""
+
+    level: int
+    core: int
+    alone: int
+
+    def is_whole(self, side: int) -> bool:
+        """Whether one block holds all of a side."""
+        return side * 2.0**self.level <= self.alone
+
+    def last(self, side: int) -> int:
+        """Index of the last block."""
+        if self.is_whole(side):
+            return 0
+        return math.ceil(side * 2.0**self.level / self.core) - 1
+
+    def start(self, index: int) -> int:
+        """Where a block starts, in level pixels."""
+        return max(index * self.core - MARGIN, 0)
+
+    def span(self, index: int, side: int, window: int) -> tuple[int, int]:
+        """Start and stop of a block, in level pixels, a multiple of 32."""
+        length = max(math.ceil(side * 2.0**self.level), window)
+        end = length if self.is_whole(side) else (index + 1) * self.core + MARGIN
+        start = self.start(index)
+        return start, start + 32 * math.ceil((min(end, length) - start) / 32)
 
 
-def _block_start(index: int) -> int:
-    return max(index * BLOCK - MARGIN, 0)
-
-
-def _block_span(index: int, side: int, level: int, window: int) -> tuple[int, int]:
-    """Start and stop of a block along one axis, in level pixels, a multiple of 32."""
-    length = max(math.ceil(side * 2.0**level), window)
-    end = length if _fits_block(side, level) else (index + 1) * BLOCK + MARGIN
-    stop = min(end, length)
-    start = _block_start(index)
-    return start, start + 32 * math.ceil((stop - start) / 32)
+def _tiling(level: int, shape: tuple[int, int]) -> _Tiling:
+    core = SMALL_CORE if level > 0 or max(shape) <= SMALL_IMAGE else CORE
+    # What a level up to the image's own may hold in one block: `prepare` encodes that.
+    alone = (core if level > 0 else CORE) + 2 * MARGIN
+    return _Tiling(level, core, alone)
 
 
 def _image_indices(span: tuple[int, int], level: int, side: int) -> NDArray[np.intp]:

@@ -80,20 +80,53 @@ def test_a_masks_own_frame_gives_the_same_window() -> None:
     assert again.frame.shape == (128, 128)
 
 
+@pytest.mark.parametrize(("shape", "level"), [((1100, 900), 0), ((500, 400), 1)])
 def test_a_window_is_the_same_in_one_block_and_in_many(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, shape: tuple[int, int], level: int
 ) -> None:
     rng = np.random.default_rng(0)
-    pixels = rng.random((3, 1100, 900), dtype=np.float32)
-    embedding = PyramidEmbedding((1100, 900), "pocket", pixels)
-    view = FRAMING._view_at(embedding, (560.0, 450.0), 0)
+    pixels = rng.random((3, *shape), dtype=np.float32)
+    embedding = PyramidEmbedding(shape, "pocket", pixels)
+    # Its centre is just inside the second block's core, its corner is in the first's.
+    edge = 257 * 2.0**-level
+    view = FRAMING._view_at(embedding, (edge, edge), level)
     cut = BLOCKS.crop(embedding, view)
-    monkeypatch.setattr("napari_sam.inference.blocks.BLOCK", 2048)
-    whole = BLOCKS.crop(PyramidEmbedding((1100, 900), "pocket", pixels), view)
+    for name in ("CORE", "SMALL_CORE"):
+        monkeypatch.setattr(f"napari_sam.inference.blocks.{name}", 4096)
+    whole = BLOCKS.crop(PyramidEmbedding(shape, "pocket", pixels), view)
     inner = slice(4, -4)
     difference = (cut.embedding - whole.embedding)[:, :, inner, inner].abs()
     assert difference.mean() < 0.02 * whole.embedding.std()
-    assert len(embedding.blocks) == 1
+    assert list(embedding.blocks) == [(level, 1, 1)]
+
+
+def test_a_first_click_on_a_small_object_encodes_little() -> None:
+    embedding = blank((1024, 1024))
+    for level in (0, 1, 2):
+        embedding.blocks.clear()
+        BLOCKS.crop(embedding, FRAMING._view_at(embedding, (500.0, 500.0), level))
+        (features,) = embedding.blocks.values()
+        side = max(features.dense.shape[-2:]) * 2
+        assert side <= 576, f"level {level}"
+
+
+def test_blocks_are_counted_and_the_oldest_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    embedding = blank((1024, 1024))
+    empty = embedding.nbytes
+    assert empty == embedding.pixels.nbytes
+    views = [FRAMING._view_at(embedding, (row, 500.0), 1) for row in (100, 500, 900)]
+    BLOCKS.crop(embedding, views[0])
+    one = embedding.nbytes - empty
+    assert one > 1_000_000
+    monkeypatch.setattr("napari_sam.inference.blocks.KEPT_BYTES", 2.5 * one)
+    for view in views:
+        BLOCKS.crop(embedding, view)
+        assert embedding.nbytes - empty <= 2.5 * one
+    kept = list(embedding.blocks)
+    BLOCKS.crop(embedding, views[-1])
+    assert list(embedding.blocks) == kept
 
 
 def test_prompts_of_a_batch_equal_prompts_one_by_one() -> None:
