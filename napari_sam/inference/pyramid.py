@@ -95,6 +95,11 @@ class PyramidFraming:
         self._window = model.window
         self._blocks = BlockEncoder(model)
 
+    @property
+    def blocks(self) -> BlockEncoder:
+        """Gives the features, and what the dense head says, of parts of an image."""
+        return self._blocks
+
     def encode(self, image: NDArray[np.float32]) -> PyramidEmbedding:
         """Keep an image (3, H, W) in 0..1 and take a first look at it."""
         shape = (image.shape[1], image.shape[2])
@@ -190,7 +195,7 @@ class PyramidFraming:
         return [
             self._view_at(embedding, centre, each)
             for each in sorted(levels - set(looks))
-            if self._coarsest(embedding) <= each <= FINEST_LEVEL
+            if self.coarsest_level(embedding) <= each <= FINEST_LEVEL
         ]
 
     def _is_cut(self, embedding: PyramidEmbedding, look: Look) -> bool:
@@ -251,9 +256,9 @@ class PyramidFraming:
         wanted = math.log2(WANTED_SIZE / size)
         fitting = math.log2(LARGEST_SHARE * self._window / longest)
         level = min(round(wanted), math.floor(fitting), FINEST_LEVEL)
-        return max(level, self._coarsest(embedding))
+        return max(level, self.coarsest_level(embedding))
 
-    def _coarsest(self, embedding: PyramidEmbedding) -> int:
+    def coarsest_level(self, embedding: PyramidEmbedding) -> int:
         """The level at which the whole image fits a window."""
         longest = max(embedding.image_shape)
         return min(0, math.floor(math.log2(self._window / longest)))
