@@ -217,6 +217,35 @@ class PocketMaskDecoder(MaskDecoder):
             iou_head_hidden_dim=2 * width,
         )
         self.quality_head = MaskQualityHead(width, width // 8, len(DENSE_CHANNELS))
+        self.keep_head = nn.Linear(width, 1)
+        nn.init.zeros_(self.keep_head.weight)
+        nn.init.constant_(self.keep_head.bias, -1.0)
+
+    def keep(self, tokens: Tensor, logits: Tensor, previous: Tensor) -> Tensor:
+        """Add to the logits (B, K, H, W) what each mask keeps of the one before.
+
+        A click corrects a part of a mask. Without this the rest would be drawn anew,
+        and a good mask would get worse by a small correction.
+
+        Parameters
+        ----------
+        tokens : Tensor
+            (B, N, C), from `attend`.
+        logits : Tensor
+            (B, K, H, W).
+        previous : Tensor
+            (B, 1, H, W) logits; zeros where there is none.
+
+        Returns
+        -------
+        Tensor
+            (B, K, H, W).
+        """
+        masks = tokens[:, 1 : 1 + self.num_mask_tokens]
+        share = torch.sigmoid(self.keep_head(masks))[..., None]
+        return logits + share * previous.to(logits.dtype).clamp(
+            -LOGIT_SCALE, LOGIT_SCALE
+        )
 
     def rate(
         self, tokens: Tensor, logits: Tensor, upscaled: Tensor, dense: Tensor
@@ -316,6 +345,8 @@ class Pocket(nn.Module):
         )
         upscaled = decoder.upscale(cells, features.skip4 + fine, features.skip2)
         logits = decoder.mix_masks(tokens, upscaled, slice(0, None))
+        if masks is not None:
+            logits = decoder.keep(tokens, logits, masks)
         return logits, decoder.rate(tokens, logits, upscaled, features.dense)
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
 from napari_sam.nn.pocket import Pocket
 from napari_sam.nn.pocket_encoder import Context, PocketFeatures
+from napari_sam.nn.pocket_quality import MaskQualityHead, _look
 
 
 @pytest.fixture(scope="module")
@@ -125,3 +128,57 @@ def test_context_of_a_large_image_is_local() -> None:
         before, after = context(x), context(changed)
     assert torch.equal(before[..., :16, :16], after[..., :16, :16])
     assert not torch.equal(before[..., 22, 22], after[..., 22, 22])
+
+
+def test_a_mask_keeps_a_part_of_the_one_before(
+    model: Pocket, features: PocketFeatures
+) -> None:
+    tokens = torch.randn(2, 6, 32)
+    previous = torch.zeros(2, 1, 32, 32)
+    previous[:, :, :4] = 50.0
+    kept = model.mask_decoder.keep(tokens, torch.zeros(2, 4, 32, 32), previous)
+    # A sigmoid of -1 of logits that are held to 8; nothing where nothing was.
+    assert torch.allclose(kept[:, :, :4], torch.tensor(8 * 0.26894))
+    assert not kept[:, :, 4:].any()
+    with torch.no_grad():
+        click = torch.tensor([[[10.0, 20.0]], [[40.0, 30.0]]]), torch.ones(2, 1)
+        empty = model.decode(features, click, masks=torch.zeros(2, 1, 32, 32))
+        none = model.decode(features, click)
+    torch.testing.assert_close(empty, none)
+
+
+def test_quality_is_told_what_a_mask_covers() -> None:
+    torch.manual_seed(0)
+    head = MaskQualityHead(token_width=4, pixel_width=3, dense_width=2)
+    seen = head.mlp.layers[0].in_features - 4
+    assert head(torch.rand(1, 2, 4), *pictures(2)).abs().max() == 0
+    inside = _look(*pictures(2))
+    assert inside.shape == (1, 2, seen)
+    # Mask 0 covers 16 of 256 pixels, surely; mask 1 covers 64.
+    area, sure, stable, _ = inside[0, 0, :4].tolist()
+    assert area == pytest.approx(math.log2(17) / 16)
+    assert sure == pytest.approx(torch.sigmoid(torch.tensor(5.0)).item())
+    assert stable == 1
+    assert inside[0, 1, 0] == pytest.approx(math.log2(65) / 16)
+    # The first feature is 1 in the first mask alone, so a quarter of the second.
+    assert inside[0, :, 4].tolist() == pytest.approx([1.0, 0.25])
+
+
+def test_no_gradient_flows_into_a_mask_from_its_rating() -> None:
+    head = MaskQualityHead(token_width=4, pixel_width=3, dense_width=2)
+    torch.nn.init.ones_(head.mlp.layers[-1].weight)
+    logits, upscaled, dense = (x.requires_grad_() for x in pictures(2))
+    tokens = torch.rand(1, 2, 4, requires_grad=True)
+    head(tokens, logits, upscaled, dense).sum().backward()
+    assert logits.grad is None and upscaled.grad is None and dense.grad is None
+    assert tokens.grad is not None
+
+
+def pictures(masks: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Nested square masks, features of which the first marks the inner square."""
+    logits = torch.full((1, masks, 16, 16), -5.0)
+    logits[:, 0, 4:8, 4:8] = 5.0
+    logits[:, 1, 2:10, 2:10] = 5.0
+    upscaled = torch.rand(1, 3, 16, 16)
+    upscaled[:, 0] = logits[:, 0] > 0
+    return logits, upscaled, torch.rand(1, 2, 16, 16)
