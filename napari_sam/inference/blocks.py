@@ -50,6 +50,14 @@ class View:
         scale = 2.0**self.level
         return (self.row + window / 2) / scale, (self.col + window / 2) / scale
 
+    @classmethod
+    def of_frame(cls, frame: Frame, window: int) -> View | None:
+        """The view whose mask logits lie in a frame; None if there is no such view."""
+        level = round(math.log2(MASK_STRIDE / frame.step[0]))
+        row, col = (round(edge * 2.0**level) for edge in frame.origin)
+        view = cls(level, row, col)
+        return view if view.frame(window) == frame else None
+
     def frame(self, window: int) -> Frame:
         """Where the mask logits of this window, ``window`` pixels wide, lie."""
         pixel = 2.0**-self.level

@@ -33,6 +33,7 @@ from napari_sam.inference.postprocess import (
     paste_logits,
 )
 from napari_sam.inference.window_prompts import (
+    Corners,
     known_box,
     window_boxes,
     window_masks,
@@ -51,6 +52,8 @@ FINEST_LEVEL = 2
 WANTED_SIZE = 48.0
 # A box's or mask's longest side may fill this much of the window.
 LARGEST_SHARE = 0.8
+# A mask is refined where it was found unless it wants a level finer by more than this.
+LARGEST_MISMATCH = 1.5
 # A click's answer that rates itself higher is not compared with those of other levels.
 SURE = 0.85
 # Masks offered for an ambiguous click.
@@ -222,11 +225,40 @@ class PyramidFraming:
         box = known_box(prompts)
         if box is None:
             return self._view_of_clicks(embedding, prompts)
+        earlier = self._earlier_view(embedding, prompts)
+        if earlier is not None and self._still_suits(earlier, box):
+            return earlier
         (row0, col0), (row1, col1) = box
         centre = (row0 + row1) / 2, (col0 + col1) / 2
-        sides = max(row1 - row0, 1.0), max(col1 - col0, 1.0)
-        level = self._level(embedding, math.sqrt(sides[0] * sides[1]), max(sides))
-        return self._view_at(embedding, centre, level)
+        size, longest = _sizes(box)
+        return self._view_at(embedding, centre, self._level(embedding, size, longest))
+
+    def _earlier_view(
+        self, embedding: PyramidEmbedding, prompts: PromptSet
+    ) -> View | None:
+        """The view that a mask prompt was predicted in, if it is one of this image."""
+        if prompts.mask is None or prompts.mask.frame is None:
+            return None
+        view = View.of_frame(prompts.mask.frame, self._window)
+        if view is None or not (
+            self.coarsest_level(embedding) <= view.level <= FINEST_LEVEL
+        ):
+            return None
+        known = self._view_at(embedding, view.centre(self._window), view.level)
+        return view if view == known else None
+
+    def _still_suits(self, view: View, box: Corners) -> bool:
+        """Whether an object may be seen again where it was seen before.
+
+        A mask differs a little with every click. If the window followed each change of
+        its size, the object would be drawn anew at another scale, and a click could
+        make it worse; so it stays until the object leaves it or is far too small in it.
+        """
+        inner = np.array(box) * 2.0**view.level - (view.row, view.col)
+        if inner.min() < 0 or inner.max() > self._window:
+            return False
+        finer = math.log2(WANTED_SIZE / _sizes(box)[0]) - view.level
+        return view.level == FINEST_LEVEL or finer <= LARGEST_MISMATCH
 
     def _view_of_clicks(self, embedding: PyramidEmbedding, prompts: PromptSet) -> View:
         """Let the dense head say how large the object under the clicks is."""
@@ -305,6 +337,13 @@ class PyramidFraming:
                 views.items(), logits, iou, strict=True
             )
         }
+
+
+def _sizes(box: Corners) -> tuple[float, float]:
+    """Geometric mean and longest of a box's sides, at least one pixel."""
+    (row0, col0), (row1, col1) = box
+    sides = max(row1 - row0, 1.0), max(col1 - col0, 1.0)
+    return math.sqrt(sides[0] * sides[1]), max(sides)
 
 
 def _clicked(prompts: PromptSet) -> NDArray[np.float64]:

@@ -13,10 +13,11 @@ from napari_sam.geometry import image_to_frame, mask_to_box, resample, resized_f
 from napari_sam.nn.pocket import MASK_LOGIT, MASK_STRIDE
 from napari_sam.structures import Frame, MaskPrompt, PromptSet
 
+# (row, col) of a box's upper left and lower right corner, in image pixels.
+Corners = tuple[tuple[float, float], tuple[float, float]]
 
-def known_box(
-    prompts: PromptSet,
-) -> tuple[tuple[float, float], tuple[float, float]] | None:
+
+def known_box(prompts: PromptSet) -> Corners | None:
     """The image box that a box or mask prompt gives, grown to hold the clicks on it."""
     if prompts.box is not None:
         corners = [prompts.box.start, prompts.box.stop]
@@ -33,9 +34,7 @@ def known_box(
     return (float(low[0]), float(low[1])), (float(high[0]), float(high[1]))
 
 
-def _mask_corners(
-    mask: MaskPrompt,
-) -> tuple[tuple[float, float], tuple[float, float]] | None:
+def _mask_corners(mask: MaskPrompt) -> Corners | None:
     box = mask_to_box(np.asarray(mask.values) > 0)
     if box is None:
         return None

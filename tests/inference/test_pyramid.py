@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_sam.geometry import image_to_frame
-from napari_sam.inference.blocks import BlockEncoder, PyramidEmbedding
+from napari_sam.inference.blocks import BlockEncoder, PyramidEmbedding, View
 from napari_sam.inference.predictor import SamPredictor
 from napari_sam.inference.pyramid import PyramidFraming
 from napari_sam.nn.pocket import Pocket
-from napari_sam.structures import BoxPrompt, MaskPrompt, PointPrompt, PromptSet
+from napari_sam.structures import BoxPrompt, Frame, MaskPrompt, PointPrompt, PromptSet
 
 
 def make_model() -> Pocket:
@@ -170,6 +170,64 @@ def test_an_object_larger_than_a_window_is_seen_whole() -> None:
     predictor.set_image(np.zeros((1000, 1000)))
     found = predictor.predict(points=[(500, 500)])
     assert found.masks.all()
+
+
+class Pulsing(Pocket):
+    """Finds a square in the middle of each window, of another size every time."""
+
+    sides: list[int]
+
+    def decode(self, features, points=None, boxes=None, masks=None):  # type: ignore[no-untyped-def]
+        logits, iou = super().decode(features, points, boxes, masks)
+        half = self.sides.pop(0) // 2
+        square = torch.full_like(logits, -5.0)
+        square[..., 64 - half : 64 + half, 64 - half : 64 + half] = 5.0
+        return square, iou * 0 + 0.95
+
+
+def test_the_window_stays_while_a_mask_is_refined() -> None:
+    model = Pulsing().eval()
+    model.config, model.sides = MODEL.config, [24, 36, 14, 60, 30]
+    predictor = SamPredictor(model)
+    predictor.set_image(np.random.default_rng(6).random((1000, 1000)))
+    clicks = [(500, 500)]
+    first = found = predictor.predict(points=clicks)
+    while model.sides:
+        clicks.append((500 + len(clicks), 498))
+        found = predictor.predict(points=clicks, mask_input=found.mask_prompt())
+        assert found.frame == first.frame
+
+
+def mask_in(view: View, start: tuple[int, int], side: int) -> MaskPrompt:
+    """A square mask; ``start`` and ``side`` in samples of the view."""
+    logits = np.full((128, 128), -5, np.float32)
+    logits[start[0] : start[0] + side, start[1] : start[1] + side] = 5
+    return MaskPrompt(logits, view.frame(MODEL.window))
+
+
+def test_the_window_follows_an_object_that_leaves_it_or_is_tiny_in_it() -> None:
+    embedding = blank((1000, 1000))
+    view = FRAMING._view_at(embedding, (500.0, 500.0), 0)
+    far = PointPrompt((800.0, 800.0))
+    reaching = PromptSet(points=(far,), mask=mask_in(view, (50, 50), 24))
+    wider = FRAMING._view(embedding, reaching)
+    inner = image_to_frame(np.array([far.position]), wider.frame(MODEL.window))
+    assert wider.level < 0
+    assert inner.min() > 0
+    assert inner.max() < 128
+    tiny = FRAMING._view(embedding, PromptSet(mask=mask_in(view, (60, 60), 6)))
+    assert tiny.level == 2
+
+
+def test_a_mask_from_elsewhere_chooses_its_own_window() -> None:
+    shape = (1000, 1000)
+    # Of a window beyond the edge of this image, and of a grid between two levels.
+    beyond = View(0, 1200, 0).frame(MODEL.window)
+    between = Frame((0.0, 0.0), (3.0, 3.0), (128, 128))
+    logits = np.full((128, 128), 5, np.float32)
+    for frame in (beyond, between):
+        prompts = PromptSet(mask=MaskPrompt(logits, frame))
+        assert FRAMING._earlier_view(blank(shape), prompts) is None
 
 
 class Rated(Pocket):
