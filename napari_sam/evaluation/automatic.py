@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from napari_sam.evaluation.labelled import LabelledImage
 from napari_sam.evaluation.metrics import LabelScore, score_labels
 
-Segment = Callable[[NDArray[Any]], NDArray[Any]]
+Segment = Callable[[LabelledImage], NDArray[Any]]
 
 
 @dataclass
@@ -64,8 +64,8 @@ def score_segmentation(
     Parameters
     ----------
     segment : callable
-        Takes an image, (H, W) or with channels, and returns its instance labels, int
-        (H, W).
+        Takes a labelled image, of which it uses the image and its channel axis, and
+        returns instance labels, int (H, W).
     images : iterable of LabelledImage
 
     Returns
@@ -77,5 +77,5 @@ def score_segmentation(
     DataError
         If ``segment`` returns labels of another shape, or labels that are not integers.
     """
-    scores = [score_labels(each.labels(), segment(each.image)) for each in images]
+    scores = [score_labels(each.labels(), segment(each)) for each in images]
     return SegmentationResult(scores)

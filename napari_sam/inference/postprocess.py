@@ -281,6 +281,22 @@ def remove_small_parts(mask: NDArray[np.bool_], min_area: float) -> NDArray:
     return result
 
 
+def largest_part(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return only the largest part of a mask, connected by edges or corners.
+
+    Parameters
+    ----------
+    mask : ndarray of bool, shape (H, W)
+    """
+    labels, count = ndimage.label(mask, structure=EIGHT_NEIGHBOURS)
+    if count <= 1:
+        return mask.copy()
+    areas = np.bincount(labels.ravel())
+    areas[0] = 0  # background
+    largest: NDArray[np.bool_] = labels == areas.argmax()
+    return largest
+
+
 def _edge_values(labels: NDArray[np.int32]) -> NDArray[np.int32]:
     """Return the values that occur on the border of a label image."""
     edges = (labels[0], labels[-1], labels[:, 0], labels[:, -1])

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
-from numpy.typing import ArrayLike
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from napari_sam.errors import ImageError, ModelError, PromptError
 from napari_sam.inference.framing import Framing, ImageEmbedding
@@ -49,6 +50,11 @@ class SamPredictor:
     def model(self) -> Sam:
         """The model that predicts."""
         return self._model
+
+    @property
+    def framing(self) -> Framing:
+        """How images and prompts reach the model."""
+        return self._framing
 
     @property
     def embedding(self) -> ImageEmbedding:
@@ -113,7 +119,29 @@ class SamPredictor:
         ImageError
             If the array cannot be read as an image.
         """
-        pixels = to_model_image(
+        pixels = self.preprocess(
+            image,
+            channel_axis=channel_axis,
+            channel_map=channel_map,
+            contrast_limits=contrast_limits,
+            gamma=gamma,
+        )
+        self._embedding = self._framing.encode(pixels)
+
+    def preprocess(
+        self,
+        image: ArrayLike,
+        *,
+        channel_axis: int | None = None,
+        channel_map: Sequence[int | None] | None = None,
+        contrast_limits: ArrayLike | None = None,
+        gamma: float = 1.0,
+    ) -> NDArray[np.float32]:
+        """Scale an image as the model wants it, (3, H, W), without embedding it.
+
+        Parameters and errors are those of `set_image`.
+        """
+        return to_model_image(
             image,
             normalisation=self._config.normalisation,
             channel_axis=channel_axis,
@@ -121,7 +149,6 @@ class SamPredictor:
             contrast_limits=contrast_limits,
             gamma=gamma,
         )
-        self._embedding = self._framing.encode(pixels)
 
     def predict(
         self,

@@ -7,6 +7,7 @@ import pytest
 
 from napari_sam.evaluation.automatic import score_segmentation
 from napari_sam.evaluation.datasets import open_datasets
+from napari_sam.evaluation.labelled import LabelledImage
 
 from .conftest import write_set
 
@@ -16,7 +17,7 @@ def test_images_are_averaged_and_pooled(tmp_path: Path) -> None:
     write_set(tmp_path / "four", rows=2, cols=2)
     images = [image for each in open_datasets(tmp_path) for image in each]
 
-    def only_first(image: np.ndarray) -> np.ndarray:
+    def only_first(image: LabelledImage) -> np.ndarray:
         labels = np.zeros(image.shape, int)
         labels[4:16, 4:16] = 9
         return labels

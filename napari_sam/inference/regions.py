@@ -1,0 +1,181 @@
+"""Objects that dense maps suggest: seeds, and the region around each."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+from skimage.morphology import local_maxima, reconstruction
+from skimage.segmentation import watershed
+
+from napari_sam.geometry import Box, frame_to_image
+from napari_sam.inference.postprocess import DrawnMask, draw_mask
+from napari_sam.structures import Frame
+
+# A pixel is foreground from this probability on.
+FOREGROUND = 0.5
+# Seeds are peaks of the smoothed distances that are at least so high, and stand out
+# from what joins them to a higher peak by at least so much.
+PEAK_HEIGHT = 0.1
+PEAK_PROMINENCE = 0.02
+
+Map = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class DenseMaps:
+    """What a dense head says of an image, or of part of it.
+
+    Attributes
+    ----------
+    foreground, centre, boundary : ndarray of float32, shape (h, w)
+        Probability; nearness to the object's centre and distance from its boundary,
+        both 0 to 1 in each object.
+    frame : Frame
+        Where the samples lie in the full image.
+    log_size : ndarray of float32, shape (h, w), or None
+        log2 of the square root of the area, in image pixels, of the object that each
+        sample belongs to; None if the head does not say.
+    """
+
+    foreground: Map
+    centre: Map
+    boundary: Map
+    frame: Frame
+    log_size: Map | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Region:
+    """One suggested object.
+
+    Attributes
+    ----------
+    mask : ndarray of bool, shape (h, w)
+        In samples, inside ``box``.
+    box : tuple of int
+        (row0, col0, row1, col1) in samples.
+    seed : tuple of int
+        (row, col) of its peak, in samples.
+    frame : Frame
+        Of the maps it comes from.
+    certainty : float
+        Mean foreground probability inside.
+    log_size : float or None
+        The median of what the maps say of the object's size inside.
+    """
+
+    mask: NDArray[np.bool_]
+    box: Box
+    seed: tuple[int, int]
+    frame: Frame
+    certainty: float
+    log_size: float | None
+
+    @property
+    def size_mismatch(self) -> float:
+        """Octaves between the region's own size and the one that its pixels tell."""
+        if self.log_size is None:
+            return 0.0
+        return abs(math.log2(self.area) / 2 - self.log_size)
+
+    @property
+    def area(self) -> float:
+        """In image pixels."""
+        down, right = self.frame.step
+        return float(np.count_nonzero(self.mask)) * down * right
+
+    @property
+    def corners(self) -> NDArray[np.float64]:
+        """Box in image pixels, [[row0, col0], [row1, col1]]."""
+        return frame_to_image(np.reshape(self.box, (2, 2)), self.frame)
+
+    @property
+    def centre(self) -> tuple[float, float]:
+        """(row, col) of the pixel under the seed, in the image."""
+        row, col = frame_to_image(np.array(self.seed) + 0.5, self.frame) - 0.5
+        return float(row), float(col)
+
+
+def draw_region(region: Region, image_shape: tuple[int, int]) -> DrawnMask | None:
+    """Draw a region in image pixels; None if no pixel is on it.
+
+    Parameters
+    ----------
+    region : Region
+    image_shape : tuple of int
+        (H, W) of the full image.
+    """
+    sides = np.where(np.pad(region.mask, 1), 1.0, -1.0).astype(np.float32)
+    corner = frame_to_image(np.array(region.box[:2]) - 1, region.frame)
+    origin = (float(corner[0]), float(corner[1]))
+    shape = (sides.shape[0], sides.shape[1])
+    frame = Frame(origin, region.frame.step, shape)
+    return draw_mask(torch.from_numpy(sides), frame, image_shape)
+
+
+def find_regions(maps: DenseMaps, smoothing: float) -> list[Region]:
+    """Split the foreground at the valleys between seeds.
+
+    Parameters
+    ----------
+    maps : DenseMaps
+    smoothing : float
+        Standard deviation of the filter before seeds are looked for, in samples.
+
+    Returns
+    -------
+    list of Region
+        In the order of their seeds, row by row.
+    """
+    inside = maps.foreground > FOREGROUND
+    if not inside.any():
+        return []
+    height = _smooth_height(maps, smoothing)
+    seeds = _find_seeds(height, inside)
+    labels = watershed(-height, seeds, mask=inside)  # type: ignore[no-untyped-call]
+    return list(_cut_out(labels, seeds, maps))
+
+
+def _smooth_height(maps: DenseMaps, smoothing: float) -> Map:
+    height = maps.foreground * (maps.centre + maps.boundary) / 2
+    smooth: Map = ndimage.gaussian_filter(height, smoothing)
+    return smooth
+
+
+def _find_seeds(height: Map, inside: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """Label the peaks that are high enough and stand out enough."""
+    lowered = reconstruction(height - PEAK_PROMINENCE, height)  # type: ignore[no-untyped-call]
+    peaks = local_maxima(lowered)  # type: ignore[no-untyped-call]
+    seeds, _ = ndimage.label(
+        peaks & inside & (height > PEAK_HEIGHT), np.ones((3, 3), bool)
+    )
+    labelled: NDArray[np.int32] = seeds
+    return labelled
+
+
+def _cut_out(
+    labels: NDArray[np.int32], seeds: NDArray[np.int32], maps: DenseMaps
+) -> Iterator[Region]:
+    places, size = ndimage.find_objects(seeds), maps.log_size
+    for index, place in enumerate(ndimage.find_objects(labels), start=1):
+        if place is None:
+            continue
+        mask = labels[place] == index
+        peak = np.argwhere(seeds[places[index - 1]] == index)
+        row, col = peak[len(peak) // 2]
+        corner = places[index - 1]
+        rows, cols = place
+        yield Region(
+            mask,
+            (rows.start, cols.start, rows.stop, cols.stop),
+            (int(corner[0].start + row), int(corner[1].start + col)),
+            maps.frame,
+            float(maps.foreground[place][mask].mean()),
+            None if size is None else float(np.median(size[place][mask])),
+        )
