@@ -1,4 +1,4 @@
-"""Objects as COCO and SA-1B annotation files, masks as COCO's compressed run lengths."""
+"""Objects as COCO and SA-1B annotation files, masks as COCO's run lengths."""
 
 from __future__ import annotations
 

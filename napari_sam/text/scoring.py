@@ -23,8 +23,8 @@ KNOWN_SIMILARITY = 0.55
 EXAMPLE_COSINE = 0.75
 EXAMPLE_SCALE = 20.0
 # How much the other masks of an image count in naming one.
-PRIOR_POWER = 0.5
-PRIOR_FLOOR = 0.02
+PRIOR_POWER = 1.0
+PRIOR_FLOOR = 0.05
 
 
 @dataclass(frozen=True, eq=False)

@@ -174,13 +174,18 @@ class Distiller:
         Texts to int64 (N, length).
     corpus : Corpus
     seed : int
+    rate : float
+        Highest learning rate.
     """
 
-    def __init__(self, tower: Any, tokenize: Any, corpus: Corpus, seed: int) -> None:
+    def __init__(
+        self, tower: Any, tokenize: Any, corpus: Corpus, seed: int, rate: float
+    ) -> None:
         self.tower, self.corpus = tower, corpus
         self._tokenize = tokenize
         self._tokens = tokenize(corpus.texts)
         self._rng = np.random.default_rng(seed)
+        self._rate = rate
         # Only the rows of a batch's tokens are touched in a step.
         tower.token_embedding.sparse = True
         table = list(tower.token_embedding.parameters())
@@ -195,7 +200,7 @@ class Distiller:
     def step(self, share_done: float) -> float:
         """Take one step of a schedule and return the mean cosine to the targets."""
         warm = min(share_done * 50, 1.0)
-        rate = LEARNING_RATE * warm * (0.02 + 0.98 * (1 - share_done))
+        rate = self._rate * warm * (0.02 + 0.98 * (1 - share_done))
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = rate
@@ -271,16 +276,21 @@ def text_tower(config: dict[str, Any]) -> Any:
     return TextTransformer(output_dim=settings["embed_dim"], **settings["text_cfg"])
 
 
-def distill(out: Path, hours: float, seed: int = 0) -> None:
+def distill(
+    out: Path, hours: float, seed: int = 0, rate: float = LEARNING_RATE
+) -> None:
     """Fit the tower for ``hours`` and keep its weights in ``out / "text.pt"``.
 
     Parameters
     ----------
     out : Path
-        A folder; the teacher's embeddings are kept in it.
+        A folder; the teacher's embeddings are kept in it, and a run starts from the
+        weights that it holds.
     hours : float
         Of the processor's time.
     seed : int
+    rate : float
+        Highest learning rate.
     """
     from open_clip.tokenizer import SimpleTokenizer
 
@@ -288,15 +298,19 @@ def distill(out: Path, hours: float, seed: int = 0) -> None:
     corpus = build_corpus(config["model_cfg"]["embed_dim"], out / "corpus.npz", seed)
     torch.manual_seed(seed)
     tower = text_tower(config)
-    length = config["model_cfg"]["text_cfg"]["context_length"]
-    distiller = Distiller(tower, SimpleTokenizer(context_length=length), corpus, seed)
+    if (out / "text.pt").is_file():
+        tower.load_state_dict(torch.load(out / "text.pt", weights_only=True))
+    tokenize = SimpleTokenizer(
+        context_length=config["model_cfg"]["text_cfg"]["context_length"]
+    )
+    distiller = Distiller(tower, tokenize, corpus, seed, rate)
     start = saved = time.process_time()
     done, step, mean = 0.0, 0, 0.0
     while done < 1:
         done = min((time.process_time() - start) / (hours * 3600), 1.0)
         mean += 0.01 * (distiller.step(done) - mean)
         step += 1
-        if time.process_time() - saved > 60 or done == 1:
+        if time.process_time() - saved > 40 or done == 1:
             saved = time.process_time()
             _save(tower, out / "text.pt")
             print(f"step {step} done {done:.2f} cosine {mean:.4f}", flush=True)  # noqa: T201
@@ -312,6 +326,8 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path)
     parser.add_argument("--hours", type=float, default=0.75)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--rate", type=float, default=LEARNING_RATE)
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
-    distill(arguments.out, arguments.hours)
+    distill(arguments.out, arguments.hours, arguments.seed, arguments.rate)
