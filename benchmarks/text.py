@@ -75,9 +75,8 @@ def slider_candidates(count: int) -> TextCandidates:
 def report(what: str, wall: float, cpu: float, bar: float) -> None:
     """Print a figure beside its bar."""
     mark = " " if wall <= bar else "!"
-    print(
-        f"{what:<44} {wall * 1e3:9.1f} ms{mark} (cpu {cpu * 1e3:.1f}, bar {bar * 1e3:.0f})"
-    )
+    limits = f"(cpu {cpu * 1e3:.1f}, bar {bar * 1e3:.0f})"
+    print(f"{what:<44} {wall * 1e3:9.1f} ms{mark} {limits}")
 
 
 def main() -> None:

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from napari_sam.errors import ImageError, PromptError
+from napari_sam.errors import ImageError, ModelError, PromptError
 from napari_sam.inference.predictor import SamPredictor
 from napari_sam.inference.text_candidates import find_candidates
 from napari_sam.inference.text_exemplars import Concept, ExemplarPrompt
 from napari_sam.inference.text_selection import TextCandidates, shared_areas
+from napari_sam.inference.text_tokens import TokenPath
 from napari_sam.inference.text_vectors import Describer, make_describer
 from napari_sam.structures import MaskPrediction, MaskRecord, PromptSet
 from napari_sam.text.clip import BUNDLED, Clip, load_clip
@@ -27,6 +28,9 @@ from napari_sam.text.scoring import Query, WordSpace, describe_query
 
 if TYPE_CHECKING:
     from napari_sam.nn.sam import Sam
+
+# What a candidate keeps of its score if it lies outside the region of its phrase.
+OUTSIDE_SHARE = 0.5
 
 Finder = Callable[[SamPredictor], Sequence[MaskRecord]]
 
@@ -53,6 +57,9 @@ class TextSegmenter:
         See `napari_sam.text.clip`.
     words : Path, optional
         A file of ``napari-sam train-text``; that of the CLIP by default.
+    tokens : Path, optional
+        A projection of ``napari-sam train-text --tokens``: what lies outside the region
+        that a phrase names by itself scores less.
     find : callable, optional
         Takes the predictor, whose image is set, and returns candidate masks; the
         model's automatic segmentation by default.
@@ -76,6 +83,7 @@ class TextSegmenter:
         clip: str | Clip = BUNDLED,
         *,
         words: Path | None = None,
+        tokens: Path | None = None,
         find: Finder | None = None,
     ) -> None:
         self.predictor: SamPredictor = (
@@ -85,6 +93,9 @@ class TextSegmenter:
         self._describer: Describer = make_describer(
             self.predictor.model, self.clip, words
         )
+        self._tokens = None
+        if tokens is not None:
+            self._tokens = TokenPath(self.predictor, self.clip, tokens)
         self._space: WordSpace | None = None
         self._find = find or find_candidates
         self._scene: _Scene | None = None
@@ -171,6 +182,8 @@ class TextSegmenter:
         scene = self._current()
         queries = self._queries(parsed, like, concepts)
         scores = [self.space.score(query, scene.vectors) for query in queries]
+        for phrase, score in zip(parsed, scores, strict=False):
+            score *= self._gate(phrase, scene)
         return TextCandidates(
             records=scene.records,
             vectors=scene.vectors,
@@ -181,6 +194,42 @@ class TextSegmenter:
             outside=tuple(query.is_outside for query in queries),
             image_shape=scene.shape,
         )
+
+    def region(self, phrase: str) -> NDArray[np.bool_]:
+        """The region that a phrase names by itself, as prompt tokens of the model.
+
+        Parameters
+        ----------
+        phrase : str
+
+        Returns
+        -------
+        ndarray of bool, shape (H, W)
+
+        Raises
+        ------
+        ModelError
+            The segmenter has no projection to tokens.
+        """
+        if self._tokens is None:
+            raise ModelError(
+                "There is no projection to prompt tokens: make one with napari-sam "
+                "train-text --tokens, and give it as tokens."
+            )
+        (parsed,) = parse_phrases(phrase)
+        return self._tokens.region(self.clip.embed_text(parsed.synonyms))
+
+    def _gate(self, phrase: Phrase, scene: _Scene) -> NDArray[np.float32]:
+        """How far each candidate lies in the region that the phrase names."""
+        gate = np.ones(len(scene.records), np.float32)
+        if self._tokens is None or not scene.records:
+            return gate
+        region = self._tokens.region(self.clip.embed_text(phrase.synonyms))
+        for index, record in enumerate(scene.records):
+            (row, col), (height, width) = record.origin, record.mask.shape
+            inside = region[row : row + height, col : col + width][record.mask]
+            gate[index] = OUTSIDE_SHARE + (1 - OUTSIDE_SHARE) * inside.mean()
+        return gate
 
     def _current(self) -> _Scene:
         if self._scene is None:

@@ -140,6 +140,7 @@ class Sam(nn.Module):
         boxes: Tensor | None = None,
         masks: Tensor | None = None,
         multimask_output: bool = True,
+        text: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Predict masks for a batch of prompts, all with the same kinds.
 
@@ -155,6 +156,8 @@ class Sam(nn.Module):
             (B, 1, S / 4, S / 4), logits of earlier predictions.
         multimask_output : bool
             Three masks for each prompt, or one.
+        text : Tensor, optional
+            Tokens (B, T, C) of phrases, from a `TextProjection`.
 
         Returns
         -------
@@ -162,7 +165,7 @@ class Sam(nn.Module):
             Logits (B, K, S / 4, S / 4) and predicted IoU (B, K), float32.
         """
         coords, labels = (None, None) if points is None else points
-        given = (coords, labels, boxes, masks)
+        given = (coords, labels, boxes, masks, text)
         batch = next((len(x) for x in given if x is not None), 1)
         step = DECODED_AT_ONCE.get(image.embedding.device.type, batch)
         parts = []
@@ -176,11 +179,13 @@ class Sam(nn.Module):
     def _decode_some(
         self, image: ImageContext, prompts: list[Tensor | None], multimask_output: bool
     ) -> tuple[Tensor, Tensor]:
-        coords, labels, boxes, masks = prompts
+        coords, labels, boxes, masks, text = prompts
         points = None
         if coords is not None and labels is not None:
             points = (coords, labels)
         sparse, dense = self.prompt_encoder(points, boxes, masks)
+        if text is not None:
+            sparse = torch.cat([sparse.expand(len(text), -1, -1), text], dim=1)
         unmasked = masks is None
         source = image.unmasked if unmasked else image.embedding + dense
         projections = image.projections if unmasked else None
