@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ import numpy as np
 import torch
 import torch.nn.functional as functional
 from numpy.typing import NDArray
+from torch import Tensor
 
 from napari_sam.inference.framing import ImageEmbedding
 from napari_sam.nn.pocket import MASK_STRIDE, STRIDE
@@ -33,6 +35,8 @@ CORE = 512
 SMALL_CORE = 256
 SMALL_IMAGE = 1536
 MARGIN = 160
+# The fields of `PocketFeatures`, in order.
+PARTS = ("embedding", "skip4", "skip2", "dense")
 # Of the features of one image.
 KEPT_BYTES = 500_000_000
 
@@ -243,6 +247,35 @@ class BlockEncoder:
         )
 
 
+def pack_blocks(embedding: PyramidEmbedding) -> dict[str, Tensor]:
+    """The tensors of all blocks encoded so far, named "level/row/column/part"."""
+    with embedding.lock:
+        blocks = list(embedding.blocks.items())
+    return {
+        "/".join(map(str, (*key, part))): getattr(features, part)
+        for key, features in blocks
+        for part in PARTS
+    }
+
+
+def unpack_blocks(
+    packed: Mapping[str, Tensor], device: torch.device
+) -> OrderedDict[tuple[int, int, int], PocketFeatures]:
+    """The blocks that `pack_blocks` named, on a device."""
+    keys = {tuple(map(int, name.split("/")[:3])) for name in packed}
+    blocks: OrderedDict[tuple[int, int, int], PocketFeatures] = OrderedDict()
+    for level, row, col in sorted(keys):
+        parts = (packed[f"{level}/{row}/{col}/{part}"] for part in PARTS)
+        blocks[level, row, col] = PocketFeatures(
+            # As the encoder gives them.
+            *(
+                part.to(device).contiguous(memory_format=torch.channels_last)
+                for part in parts
+            )
+        )
+    return blocks
+
+
 def autocast(model: Pocket) -> torch.autocast:
     """Compute in the model's own type."""
     dtype = model.compute_dtype
@@ -250,8 +283,7 @@ def autocast(model: Pocket) -> torch.autocast:
 
 
 def _nbytes(features: PocketFeatures) -> int:
-    parts = features.embedding, features.skip4, features.skip2, features.dense
-    return sum(part.nbytes for part in parts)
+    return sum(getattr(features, part).nbytes for part in PARTS)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ exactly what they were trained on.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -76,6 +76,14 @@ class FixedEmbedding(ImageEmbedding):
         coarse = (step[0] * MASK_STRIDE, step[1] * MASK_STRIDE)
         return Frame((0.0, 0.0), coarse, (side, side))
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the features and of what the decoder derived from them."""
+        context = self.context
+        first = context.projections
+        parts = (context.embedding, context.unmasked, context.position)
+        return sum(x.nbytes for x in (*parts, first.key, first.value, first.query))
+
 
 class FixedFraming:
     """Run a SAM on the whole image at once.
@@ -113,6 +121,17 @@ class FixedFraming:
         size = model.image_size
         input_shape = longest_side_shape(image_shape, size)
         return FixedEmbedding(image_shape, model.name, context, input_shape, size)
+
+    def pack(self, embedding: ImageEmbedding) -> dict[str, Tensor]:
+        """Return the features; the rest is soon made of them; see `Framing.pack`."""
+        assert isinstance(embedding, FixedEmbedding)
+        return {"features": embedding.context.embedding}
+
+    def unpack(
+        self, image: NDArray[np.float32], packed: Mapping[str, Tensor]
+    ) -> FixedEmbedding:
+        """Return an image's embedding from its features; see `Framing.unpack`."""
+        return self.restore(packed["features"], (image.shape[1], image.shape[2]))
 
     def decode(
         self,

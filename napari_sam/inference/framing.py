@@ -6,7 +6,7 @@ predictor does the rest: it reads the array, checks the prompts and keeps the em
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -59,6 +59,11 @@ class ImageEmbedding:
         """Where mask logits given without a frame lie; None if they need one."""
         return None
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory that it takes now; it may grow as it is used."""
+        return 0
+
 
 class Framing(Protocol):
     """The scale policy of one kind of model."""
@@ -70,6 +75,24 @@ class Framing(Protocol):
         ----------
         image : ndarray of float32, shape (3, H, W)
             In the range that `to_model_image` gives for the model's normalisation.
+        """
+        ...
+
+    def pack(self, embedding: ImageEmbedding) -> dict[str, Tensor]:
+        """Return what of an embedding is worth keeping in a file, by name."""
+        ...
+
+    def unpack(
+        self, image: NDArray[np.float32], packed: Mapping[str, Tensor]
+    ) -> ImageEmbedding:
+        """Return the embedding of an image from what `pack` kept of it.
+
+        Parameters
+        ----------
+        image : ndarray of float32, shape (3, H, W)
+            As given to `encode`.
+        packed : mapping of str to Tensor
+            On any device.
         """
         ...
 

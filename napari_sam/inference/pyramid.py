@@ -20,7 +20,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_sam.geometry import image_to_frame, mask_to_box
-from napari_sam.inference.blocks import BlockEncoder, PyramidEmbedding, View, autocast
+from napari_sam.inference.blocks import (
+    BlockEncoder,
+    PyramidEmbedding,
+    View,
+    autocast,
+    pack_blocks,
+    unpack_blocks,
+)
 from napari_sam.inference.framing import (
     ImageEmbedding,
     LowResMasks,
@@ -109,6 +116,19 @@ class PyramidFraming:
         embedding = PyramidEmbedding(shape, self._model.name, image)
         self._blocks.prepare(embedding)
         return embedding
+
+    def pack(self, embedding: ImageEmbedding) -> dict[str, Tensor]:
+        """Return the blocks encoded so far; see `Framing.pack`."""
+        assert isinstance(embedding, PyramidEmbedding)
+        return pack_blocks(embedding)
+
+    def unpack(
+        self, image: NDArray[np.float32], packed: Mapping[str, Tensor]
+    ) -> PyramidEmbedding:
+        """Return an image's embedding with some blocks; see `Framing.unpack`."""
+        shape = (image.shape[1], image.shape[2])
+        blocks = unpack_blocks(packed, self._model.device)
+        return PyramidEmbedding(shape, self._model.name, image, blocks)
 
     def decode(
         self,
