@@ -12,6 +12,8 @@ from napari_sam.cli.options import (
     ClipOption,
     DeviceOption,
     DtypeOption,
+    Method,
+    MethodOption,
     ModelOption,
 )
 
@@ -22,6 +24,8 @@ class Protocol(StrEnum):
     points = "points"
     box = "box"
     text = "text"
+    volume = "volume"
+    automatic = "automatic"
 
 
 USUAL_PROTOCOLS = (Protocol.points, Protocol.box)
@@ -43,7 +47,9 @@ CheckpointOption = Annotated[
 ProtocolOption = Annotated[
     list[Protocol] | None,
     typer.Option(
-        "--protocol", help="May be repeated; points and box by default, text alone."
+        "--protocol",
+        help="May be repeated; points and box by default. text (by words), volume "
+        "(propagation from one click) and automatic (no prompt at all) stand alone.",
     ),
 ]
 ClicksOption = Annotated[
@@ -117,17 +123,23 @@ def evaluate(
     word: WordsOption = None,
     clip: ClipOption = "clip_pocket",
     text_threshold: ThresholdOption = None,
+    method: MethodOption = Method.dense,
 ) -> None:
     """Measure a model on labelled images, with simulated clicks and boxes, or by words.
 
     Labels hold one number for each object, 0 for background. Of a stack or a time
-    series eight slices are used, each as an image.
+    series eight slices are used, each as an image; with --protocol volume all are, and
+    --baseline adds a click column and a random walker.
     """
     if json is not None and json.suffix.lower() != ".json":
         raise typer.BadParameter(f"--json must end in .json, and {json.name} does not.")
     by_words = Protocol.text in (protocol or ())
-    if by_words and protocol != [Protocol.text]:
-        raise typer.BadParameter("Measure text by itself, without another protocol.")
+    in_volumes = Protocol.volume in (protocol or ())
+    unprompted = Protocol.automatic in (protocol or ())
+    if (by_words or in_volumes or unprompted) and len(protocol or ()) != 1:
+        raise typer.BadParameter(
+            "Measure text, volume or automatic by itself, without another protocol."
+        )
     from napari_sam.cli.evaluating import EvaluationJob, run_evaluation
     from napari_sam.cli.evaluation_table import print_table
 
@@ -155,5 +167,21 @@ def evaluate(
 
         asked = TextEvaluationJob(job, word, clip, text_threshold)
         print_text_table(run_text_evaluation(asked))
+        return
+    if in_volumes:
+        from napari_sam.cli.volume_evaluating import (
+            print_volume_table,
+            run_volume_evaluation,
+        )
+
+        print_volume_table(run_volume_evaluation(job))
+        return
+    if unprompted:
+        from napari_sam.cli.automatic_evaluating import (
+            print_automatic_table,
+            run_automatic_evaluation,
+        )
+
+        print_automatic_table(run_automatic_evaluation(job, method.value))
         return
     print_table(run_evaluation(job))

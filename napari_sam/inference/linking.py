@@ -1,0 +1,185 @@
+"""Join objects found slice by slice into objects of a volume."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+
+from napari_sam.errors import PromptError
+from napari_sam.inference.volume_overlap import between
+from napari_sam.inference.volume_result import (
+    SliceMask,
+    VolumeObject,
+    VolumeSegmentation,
+    slice_iou,
+)
+from napari_sam.structures import MaskRecord
+
+
+@dataclass(frozen=True)
+class LinkSettings:
+    """Which masks of neighbouring slices are one object, and which objects are kept.
+
+    Attributes
+    ----------
+    min_iou : float
+        Least IoU of two masks of one object in neighbouring slices.
+    gap : int
+        Most slices in a row in which an object may be missing; they are filled.
+    min_slices : int
+        Objects in fewer slices are dropped.
+    min_voxels : int
+        Smaller objects are dropped.
+    anisotropy : float
+        How much thicker a slice is than a pixel is wide; with thicker ones less
+        overlap is asked for.
+
+    Raises
+    ------
+    PromptError
+        If a number is out of range.
+    """
+
+    min_iou: float = 0.3
+    gap: int = 1
+    min_slices: int = 2
+    min_voxels: int = 20
+    anisotropy: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.min_iou <= 1 or self.gap < 0 or self.anisotropy <= 0:
+            raise PromptError(
+                "min_iou lies in 0 to 1, gap is at least 0 and anisotropy above 0."
+            )
+
+    @property
+    def iou(self) -> float:
+        """`min_iou` for slices of this thickness."""
+        return self.min_iou / math.sqrt(min(max(self.anisotropy, 1.0), 4.0))
+
+
+@dataclass(eq=False)
+class _Chain:
+    """An object that may go on in the next slice."""
+
+    slices: dict[int, SliceMask] = field(default_factory=dict)
+
+    @property
+    def last(self) -> int:
+        return max(self.slices)
+
+
+def link_slices(
+    planes: Iterable[Sequence[MaskRecord]],
+    shape: tuple[int, ...],
+    *,
+    axis: int = 0,
+    settings: LinkSettings | None = None,
+) -> VolumeSegmentation:
+    """Link the objects of slices into objects of the volume.
+
+    Each slice's masks are matched one to one with the objects that were there in the
+    slice before, so that the summed IoU is highest. An object may be missing for some
+    slices; its outline there is interpolated.
+
+    Parameters
+    ----------
+    planes : iterable of sequence of MaskRecord
+        The objects of each slice, in order; they are taken one slice at a time.
+    shape : tuple of int
+        Of the volume.
+    axis : int
+        The axis that the slices lie along.
+    settings : LinkSettings, optional
+
+    Returns
+    -------
+    VolumeSegmentation
+        Ids count from 1 in the order in which objects begin.
+    """
+    chosen = settings or LinkSettings()
+    result = VolumeSegmentation(shape, axis)
+    finished: list[_Chain] = []
+    open_chains: list[_Chain] = []
+    for index, records in enumerate(planes):
+        masks = [SliceMask(each, each.predicted_iou) for each in records]
+        alive = [c for c in open_chains if index - c.last <= chosen.gap + 1]
+        finished += [c for c in open_chains if index - c.last > chosen.gap + 1]
+        open_chains = _extend(alive, masks, index, chosen, result.slice_shape)
+    kept = [c for c in finished + open_chains if _is_kept(c, chosen)]
+    kept.sort(key=lambda chain: min(chain.slices))
+    for identifier, chain in enumerate(kept, start=1):
+        result.objects[identifier] = VolumeObject(chain.slices)
+    return result
+
+
+def _extend(
+    chains: list[_Chain],
+    masks: Sequence[SliceMask],
+    index: int,
+    settings: LinkSettings,
+    shape: tuple[int, int],
+) -> list[_Chain]:
+    """Add a slice's masks to the chains they go on; the others begin new ones."""
+    ious = overlap_matrix([chain.slices[chain.last] for chain in chains], masks)
+    ious[ious < settings.iou] = 0
+    begun = set(range(len(masks)))
+    if ious.any():
+        rows, cols = linear_sum_assignment(ious, maximize=True)
+        for row, col in zip(rows, cols, strict=True):
+            if ious[row, col] > 0:
+                _append(chains[row], masks[col], index, shape)
+                begun.discard(int(col))
+    return chains + [_Chain({index: masks[n]}) for n in sorted(begun)]
+
+
+def _append(
+    chain: _Chain, found: SliceMask, index: int, shape: tuple[int, int]
+) -> None:
+    last = chain.last
+    before = chain.slices[last]
+    for missing in range(last + 1, index):
+        share = (missing - last) / (index - last)
+        filled = between(before, found, share, shape)
+        if filled is not None:
+            chain.slices[missing] = filled
+    chain.slices[index] = found
+
+
+def overlap_matrix(
+    masks: Sequence[SliceMask], others: Sequence[SliceMask]
+) -> NDArray[np.float64]:
+    """IoU of each mask with each other one, all in the same pixels.
+
+    Parameters
+    ----------
+    masks, others : sequence of SliceMask
+
+    Returns
+    -------
+    ndarray of float64, shape (N, M)
+    """
+    ious = np.zeros((len(masks), len(others)))
+    if not ious.size:
+        return ious
+    boxes, further = (np.array([_box(m) for m in part]) for part in (masks, others))
+    low = np.maximum(boxes[:, None, :2], further[None, :, :2])
+    high = np.minimum(boxes[:, None, 2:], further[None, :, 2:])
+    for row, col in np.argwhere((low < high).all(axis=-1)):
+        ious[row, col] = slice_iou(masks[row], others[col])
+    return ious
+
+
+def _box(found: SliceMask) -> tuple[int, int, int, int]:
+    rows, cols = found.region
+    return rows.start, cols.start, rows.stop, cols.stop
+
+
+def _is_kept(chain: _Chain, settings: LinkSettings) -> bool:
+    voxels = sum(each.area for each in chain.slices.values())
+    return len(chain.slices) >= settings.min_slices and voxels >= settings.min_voxels

@@ -1,0 +1,153 @@
+"""Masks of one slice among themselves: overlaps, merging, and filling of gaps."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt
+
+from napari_sam.geometry import mask_to_box
+from napari_sam.inference.postprocess import largest_part
+from napari_sam.inference.volume_result import SliceMask
+from napari_sam.structures import MaskRecord
+
+# A mask that loses more of its pixels to better ones is no object of its own.
+LARGEST_LOSS = 0.5
+# How much confidence a mask loses on its way from one anchor to the next.
+WAY_PENALTY = 0.3
+
+
+def resolve_overlaps(
+    masks: Mapping[int, SliceMask],
+    shape: tuple[int, int],
+    fixed: Collection[int] = (),
+) -> dict[int, SliceMask]:
+    """Give each pixel to one object: the best-ranked, then the most confident.
+
+    Parameters
+    ----------
+    masks : mapping of int to SliceMask
+        By object id.
+    shape : tuple of int
+        (rows, columns) of the slice.
+    fixed : collection of int
+        Objects that only give way to masks of a higher rank.
+
+    Returns
+    -------
+    dict of int to SliceMask
+        Untouched masks are the same objects as before; those that lost most of their
+        pixels are missing.
+    """
+    taken = np.zeros(shape, dtype=bool)
+
+    def priority(identifier: int) -> tuple[float, float, int]:
+        each = masks[identifier]
+        return each.rank + 0.5 * (identifier in fixed), each.confidence, -identifier
+
+    kept: dict[int, SliceMask] = {}
+    for identifier in sorted(masks, key=priority, reverse=True):
+        each = masks[identifier]
+        view = taken[each.region]
+        left = each if not (view & each.record.mask).any() else _without(each, view)
+        if left is not None:
+            taken[left.region] |= left.record.mask
+            kept[identifier] = left
+    return kept
+
+
+def _without(found: SliceMask, taken: NDArray[np.bool_]) -> SliceMask | None:
+    """Cut pixels out of a mask; None if too few are left."""
+    free = largest_part(found.record.mask & ~taken)
+    if np.count_nonzero(free) < (1 - LARGEST_LOSS) * found.area:
+        return None
+    return replace(found, record=_shrunk(found.record, free))
+
+
+def _shrunk(record: MaskRecord, mask: NDArray[np.bool_]) -> MaskRecord:
+    box = mask_to_box(mask)
+    assert box is not None
+    row0, col0, row1, col1 = box
+    origin = (record.origin[0] + row0, record.origin[1] + col0)
+    return replace(record, mask=mask[row0:row1, col0:col1].copy(), origin=origin)
+
+
+def better_of(
+    first: SliceMask, second: SliceMask, first_way: int, second_way: int
+) -> SliceMask:
+    """Choose between two masks of an object that came from two anchors.
+
+    Parameters
+    ----------
+    first, second : SliceMask
+    first_way, second_way : int
+        Slices that each is away from its anchor.
+    """
+    share = first_way / max(first_way + second_way, 1)
+    one = first.confidence - WAY_PENALTY * share
+    other = second.confidence - WAY_PENALTY * (1 - share)
+    return first if one >= other else second
+
+
+def between(
+    before: SliceMask, after: SliceMask, share: float, shape: tuple[int, int]
+) -> SliceMask | None:
+    """Interpolate the shape of an object in a slice where it was not found.
+
+    The signed distances to both outlines are averaged (Raya and Udupa, "Shape-based
+    interpolation of multidimensional objects", 1990), after moving both masks to the
+    centre expected there.
+
+    Parameters
+    ----------
+    before, after : SliceMask
+        The nearest masks on both sides.
+    share : float
+        How far the slice is from ``before`` to ``after``, 0 to 1.
+    shape : tuple of int
+        (rows, columns) of the slice.
+
+    Returns
+    -------
+    SliceMask or None
+        None if nothing is left; its confidence is half that of the worse neighbour.
+    """
+    start, stop = _corners(before), _corners(after)
+    size = np.maximum(stop[1] - stop[0], start[1] - start[0]) + 4
+    middles = [corners.mean(axis=0) for corners in (start, stop)]
+    middle = (1 - share) * middles[0] + share * middles[1]
+    distance = (1 - share) * _signed_distance(before, size)
+    distance += share * _signed_distance(after, size)
+    row, col = (int(edge) for edge in np.round(middle - size / 2))
+    mask = distance > 0
+    mask[: max(-row, 0)] = mask[max(shape[0] - row, 0) :] = False
+    mask[:, : max(-col, 0)] = mask[:, max(shape[1] - col, 0) :] = False
+    if not mask.any():
+        return None
+    ratings = [min(getattr(e.record, n) for e in (before, after)) for n in _RATINGS]
+    record = MaskRecord(mask, (row, col), *ratings, before.record.provenance)
+    confidence = min(before.confidence, after.confidence) / 2
+    return SliceMask(_shrunk(record, mask), confidence)
+
+
+_RATINGS = ("predicted_iou", "stability_score")
+
+
+def _corners(found: SliceMask) -> NDArray[np.float64]:
+    start = np.array(found.record.origin, dtype=float)
+    return np.stack([start, start + found.record.mask.shape])
+
+
+def _signed_distance(found: SliceMask, size: NDArray[np.float64]) -> NDArray:
+    """Distance to the outline, positive inside, with the mask's box in the middle."""
+    canvas = np.zeros(size.astype(int), dtype=bool)
+    height, width = found.record.mask.shape
+    top, left = ((size - (height, width)) // 2).astype(int)
+    canvas[top : top + height, left : left + width] = found.record.mask
+    inside = distance_transform_edt(canvas)
+    outside = distance_transform_edt(~canvas)
+    signed: NDArray = inside - outside
+    return signed

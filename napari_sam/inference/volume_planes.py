@@ -1,0 +1,141 @@
+"""The embeddings of a volume's slices, made at their first use and kept for a while."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from napari_sam.inference.framing import ImageEmbedding
+from napari_sam.inference.predictor import SamPredictor
+from napari_sam.inference.volume_source import (
+    VolumeLike,
+    VolumeSource,
+    volume_limits,
+)
+
+# Features that are kept at a time, in bytes.
+CACHE_BYTES = 512_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class Plane:
+    """One slice as the model sees it.
+
+    Attributes
+    ----------
+    embedding : ImageEmbedding
+    brightness : ndarray of float32, shape (rows, columns)
+        Mean of the channels after scaling, in 0..1.
+    """
+
+    embedding: ImageEmbedding
+    brightness: NDArray[np.float32]
+
+
+class VolumePlanes:
+    """A volume whose slices are embedded as they are needed.
+
+    At most ``cache_bytes`` of features are kept, those used last, so that the memory
+    needed does not depend on the number of slices. Keep one of these to propagate and
+    correct again without embedding again.
+
+    Parameters
+    ----------
+    predictor : SamPredictor
+        Embeds the slices; its own image is left alone.
+    volume : array-like
+        See `VolumeSource`.
+    axis : int
+        The axis to walk along.
+    channel_axis : int, optional
+        Axis of the volume's channels.
+    contrast_limits : array_like, optional
+        Values shown as black and white in all slices; read from the volume by default.
+    cache_bytes : int
+
+    Raises
+    ------
+    ImageError
+        If the axes do not fit the volume.
+    """
+
+    def __init__(
+        self,
+        predictor: SamPredictor,
+        volume: VolumeLike,
+        *,
+        axis: int = 0,
+        channel_axis: int | None = None,
+        contrast_limits: ArrayLike | None = None,
+        cache_bytes: int = CACHE_BYTES,
+    ) -> None:
+        self.source = VolumeSource(volume, axis, channel_axis)
+        self._predictor = predictor
+        self._given = contrast_limits
+        self._limits: ArrayLike | None = None
+        self._has_limits = False
+        self._budget = cache_bytes
+        self._kept: OrderedDict[int, Plane] = OrderedDict()
+        self.encoded = 0
+
+    def prepare(self, around: Sequence[int]) -> None:
+        """Settle the contrast, from slices spread over the volume and from these."""
+        if not self._has_limits:
+            config = self._predictor.model.config
+            kind = config.normalisation if config else "pocket"
+            self._limits = volume_limits(self.source, kind, self._given, around)
+            self._has_limits = True
+
+    def get(self, index: int) -> Plane:
+        """Return one slice, embedding it if it is not kept.
+
+        Parameters
+        ----------
+        index : int
+        """
+        if index not in self._kept:
+            self.prepare([index])
+            self._trim()
+            self._kept[index] = self._embed(index)
+            self.encoded += 1
+        self._kept.move_to_end(index)
+        return self._kept[index]
+
+    def _embed(self, index: int) -> Plane:
+        pixels = self._predictor.preprocess(
+            self.source.read(index),
+            channel_axis=self.source.channel_axis,
+            contrast_limits=self._limits,
+        )
+        brightness = pixels.mean(axis=0) / max(1.0, float(pixels.max()))
+        return Plane(self._predictor.framing.encode(pixels), brightness)
+
+    def _trim(self) -> None:
+        """Forget slices until a further one as large as the largest fits."""
+        sizes = {n: sum(_sizes(plane)) for n, plane in self._kept.items()}
+        room = self._budget - max(sizes.values(), default=0)
+        while self._kept and sum(sizes.values()) > room:
+            del sizes[self._kept.popitem(last=False)[0]]
+
+
+def _sizes(value: Any) -> Iterator[int]:
+    """Bytes of all arrays in an embedding, whatever its kind."""
+    if isinstance(value, torch.Tensor):
+        yield value.numel() * value.element_size()
+    elif isinstance(value, np.ndarray):
+        yield value.nbytes
+    elif isinstance(value, Mapping):
+        for each in list(value.values()):
+            yield from _sizes(each)
+    elif isinstance(value, (list, tuple)):
+        for each in value:
+            yield from _sizes(each)
+    elif is_dataclass(value) and not isinstance(value, type):
+        for each in fields(value):
+            yield from _sizes(getattr(value, each.name))

@@ -1,0 +1,344 @@
+"""One object's step from a slice to the next: what is asked, and what ends it.
+
+The prompts made from a neighbour's mask are the projections of micro-sam (Archit et
+al., "Segment Anything for Microscopy", Nature Methods 2025): its mask, its box and
+points inside it. That the object has moved on by as much as it did before, and the
+rules by which an object ends, are this project's own.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt
+
+from napari_sam.errors import PromptError
+from napari_sam.inference.volume_result import SliceMask, slice_iou
+from napari_sam.structures import (
+    BoxPrompt,
+    Frame,
+    MaskPrompt,
+    PointPrompt,
+    PromptSet,
+)
+
+CUES = ("mask", "box", "points", "point")
+# Points inside a mask when several are given.
+INNER_POINTS = 3
+# A step's shift counts no more than this, in shares of the object's size.
+LARGEST_SHIFT = 0.5
+
+
+@dataclass(frozen=True)
+class PropagationSettings:
+    """How an object is followed, and when it has ended.
+
+    Attributes
+    ----------
+    cues : tuple of str
+        What of the neighbour's mask is given to the model: "mask" its logits, "box",
+        "points" up to three well inside, or "point" the innermost one.
+    min_predicted_iou : float
+        The object has ended where the model rates its mask lower.
+    min_stability : float
+        Or where a mask is less stable.
+    min_overlap : float
+        Or where the IoU with the neighbour, moved as expected, is lower.
+    max_area_ratio : float
+        Or where the area grows or shrinks by more.
+    min_contrast : float
+        Or where the object stands out from its surroundings by less than this share of
+        what it did in the prompted slice; 0 turns the rule off.
+    patience : int
+        Slices in a row that may fail before the object has ended; those that fail are
+        left out unless a later one succeeds.
+    momentum : float
+        How much of the last shift is expected again, 0 to 1.
+    spacing : tuple of float or None
+        Size of a voxel along the walked axis and along rows and columns; None if they
+        are equal. With thicker slices more change is expected.
+    min_area : int
+        Smallest mask, in pixels.
+
+    Raises
+    ------
+    PromptError
+        If a setting is unknown or out of range.
+    """
+
+    cues: tuple[str, ...] = ("mask", "box")
+    min_predicted_iou: float = 0.5
+    min_stability: float = 0.5
+    min_overlap: float = 0.3
+    max_area_ratio: float = 2.5
+    min_contrast: float = 0.0
+    patience: int = 1
+    momentum: float = 0.5
+    spacing: tuple[float, float, float] | None = None
+    min_area: int = 4
+
+    def __post_init__(self) -> None:
+        if not self.cues or set(self.cues) - set(CUES):
+            raise PromptError(f"cues must be some of {CUES}, not {self.cues}.")
+        if self.patience < 0 or self.max_area_ratio < 1:
+            raise PromptError("patience is at least 0 and max_area_ratio at least 1.")
+
+    @property
+    def anisotropy(self) -> float:
+        """How much thicker a slice is than a pixel is wide, at least 1."""
+        if self.spacing is None:
+            return 1.0
+        step, rows, cols = self.spacing
+        return min(max(step / math.sqrt(rows * cols), 1.0), 4.0)
+
+    @property
+    def area_ratio(self) -> float:
+        """`max_area_ratio` for slices of this thickness."""
+        return float(self.max_area_ratio ** math.sqrt(self.anisotropy))
+
+    @property
+    def overlap(self) -> float:
+        """`min_overlap` for slices of this thickness."""
+        return self.min_overlap / math.sqrt(self.anisotropy)
+
+
+@dataclass(frozen=True, eq=False)
+class Follower:
+    """An object on its way: where it was last seen, and how it moves.
+
+    Attributes
+    ----------
+    seen : SliceMask
+        Its last accepted mask.
+    logits : ndarray of float32 or None
+        The model's logits of that mask; None if only the mask is known.
+    frame : Frame or None
+        Where the logits lie.
+    shift : tuple of float
+        (rows, columns) of the last step.
+    contrast : float
+        How much it stood out where it was prompted.
+    failures : int
+        Slices in a row in which it was not found.
+    """
+
+    seen: SliceMask
+    logits: NDArray[np.float32] | None = None
+    frame: Frame | None = None
+    shift: tuple[float, float] = (0.0, 0.0)
+    contrast: float = 0.0
+    failures: int = 0
+
+    def expected_shift(self, momentum: float) -> tuple[float, float]:
+        """(rows, columns) by which the object is expected to have moved on."""
+        limit = LARGEST_SHIFT * math.sqrt(max(self.seen.area, 1))
+        row, col = (
+            float(np.clip(momentum * each, -limit, limit)) for each in self.shift
+        )
+        return row, col
+
+
+def projected_prompts(
+    follower: Follower, shape: tuple[int, int], settings: PropagationSettings
+) -> PromptSet | None:
+    """Make the next slice's prompts from the last mask.
+
+    Parameters
+    ----------
+    follower : Follower
+    shape : tuple of int
+        (rows, columns) of a slice.
+    settings : PropagationSettings
+
+    Returns
+    -------
+    PromptSet or None
+        None if the object is expected outside the slice.
+    """
+    shift = follower.expected_shift(settings.momentum)
+    box = _moved_box(follower.seen, shift, shape)
+    if box is None:
+        return None
+    return PromptSet(
+        points=_moved_points(follower.seen, shift, shape, settings.cues),
+        box=box if "box" in settings.cues else None,
+        mask=_moved_mask(follower, shift, shape) if "mask" in settings.cues else None,
+    )
+
+
+def _moved_box(
+    seen: SliceMask, shift: tuple[float, float], shape: tuple[int, int]
+) -> BoxPrompt | None:
+    start = np.array(seen.record.origin, float) + shift
+    stop = np.clip(start + seen.record.mask.shape, 0, shape)
+    start = np.clip(start, 0, shape)
+    if (stop - start < 1).any():
+        return None
+    return BoxPrompt(
+        (float(start[0]), float(start[1])), (float(stop[0]), float(stop[1]))
+    )
+
+
+def _moved_points(
+    seen: SliceMask,
+    shift: tuple[float, float],
+    shape: tuple[int, int],
+    cues: tuple[str, ...],
+) -> tuple[PointPrompt, ...]:
+    count = INNER_POINTS if "points" in cues else int("point" in cues)
+    if not count:
+        return ()
+    places = inner_points(seen.record.mask, count) + seen.record.origin
+    moved = np.round(places + np.array(shift))
+    inside = ((moved >= 0) & (moved < shape)).all(axis=1)
+    return tuple(PointPrompt((float(r), float(c))) for r, c in moved[inside])
+
+
+def inner_points(mask: NDArray[np.bool_], count: int) -> NDArray[np.int64]:
+    """Pick pixels well inside a mask and far from each other.
+
+    Parameters
+    ----------
+    mask : ndarray of bool, shape (h, w)
+        Not empty.
+    count : int
+
+    Returns
+    -------
+    ndarray of int64, shape (1 to count, 2)
+        The innermost pixel first.
+    """
+    depth = distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
+    places = np.argwhere(depth >= max(depth.max() / 2, 1))
+    chosen = [np.array(np.unravel_index(int(depth.argmax()), depth.shape))]
+    while len(chosen) < min(count, len(places)):
+        far = ((places[:, None] - np.array(chosen)) ** 2).sum(-1).min(1)
+        chosen.append(places[int(far.argmax())])
+    return np.array(chosen, dtype=np.int64)
+
+
+def _moved_mask(
+    follower: Follower, shift: tuple[float, float], shape: tuple[int, int]
+) -> MaskPrompt:
+    if follower.logits is not None and follower.frame is not None:
+        row, col = follower.frame.origin
+        origin = (row + shift[0], col + shift[1])
+        frame = Frame(origin, follower.frame.step, follower.frame.shape)
+        return MaskPrompt(follower.logits, frame)
+    whole = np.zeros(shape, dtype=bool)
+    rows, cols = (round(each) for each in shift)
+    places = np.argwhere(follower.seen.record.mask) + follower.seen.record.origin
+    places += np.array([rows, cols])
+    inside = ((places >= 0) & (places < shape)).all(axis=1)
+    whole[tuple(places[inside].T)] = True
+    return MaskPrompt(whole)
+
+
+@dataclass(frozen=True)
+class Change:
+    """How a mask differs from its neighbour's.
+
+    Attributes
+    ----------
+    overlap : float
+        IoU with the neighbour, moved as expected.
+    area_ratio : float
+        The larger of both areas by the smaller, at least 1.
+    contrast : float
+        How much it stands out, by what it did in the prompted slice.
+    shift : tuple of float
+        (rows, columns) from the neighbour's centre to its own.
+    """
+
+    overlap: float
+    area_ratio: float
+    contrast: float
+    shift: tuple[float, float]
+
+
+def measure_change(
+    follower: Follower,
+    found: SliceMask,
+    plane: NDArray[np.float32],
+    settings: PropagationSettings,
+) -> Change:
+    """Compare an answer with the mask it was made from.
+
+    Parameters
+    ----------
+    follower : Follower
+    found : SliceMask
+        In the next slice.
+    plane : ndarray of float32, shape (rows, columns)
+        Brightness of that slice.
+    settings : PropagationSettings
+    """
+    seen, shift = follower.seen, follower.expected_shift(settings.momentum)
+    contrast = 1.0
+    if follower.contrast:
+        contrast = stand_out(found, plane) / follower.contrast
+    areas = sorted((max(seen.area, 1), max(found.area, 1)))
+    centre, before = _centre(found), _centre(seen)
+    return Change(
+        slice_iou(seen, found, (round(shift[0]), round(shift[1]))),
+        areas[1] / areas[0],
+        contrast,
+        (centre[0] - before[0], centre[1] - before[1]),
+    )
+
+
+def end_reason(
+    found: SliceMask, change: Change, settings: PropagationSettings
+) -> str | None:
+    """Say why an answer is not the object any more; None if it is."""
+    if found.area < settings.min_area:
+        return "nothing found"
+    if found.record.predicted_iou < settings.min_predicted_iou:
+        return "low predicted IoU"
+    if found.record.stability_score < settings.min_stability:
+        return "unstable mask"
+    if change.area_ratio > settings.area_ratio:
+        return "area jumps"
+    if change.overlap < settings.overlap:
+        return "little overlap with the slice before"
+    if change.contrast < settings.min_contrast:
+        return "fades into its surroundings"
+    return None
+
+
+def stand_out(found: SliceMask, plane: NDArray[np.float32]) -> float:
+    """Brightness of a mask minus that of a ring around it.
+
+    Parameters
+    ----------
+    found : SliceMask
+    plane : ndarray of float32, shape (rows, columns)
+
+    Returns
+    -------
+    float
+        Negative for an object darker than its surroundings.
+    """
+    width = max(2, round(math.sqrt(found.area) / 6))
+    (top, left), (height, width_) = found.record.origin, found.record.mask.shape
+    row0, col0 = max(top - width, 0), max(left - width, 0)
+    row1 = min(top + height + width, plane.shape[0])
+    col1 = min(left + width_ + width, plane.shape[1])
+    inside = np.zeros((row1 - row0, col1 - col0), dtype=bool)
+    inside[top - row0 :, left - col0 :][:height, :width_] = found.record.mask
+    crop = plane[row0:row1, col0:col1]
+    ring = (distance_transform_edt(~inside) <= width) & ~inside
+    if not ring.any() or not inside.any():
+        return 0.0
+    return float(crop[inside].mean() - crop[ring].mean())
+
+
+def _centre(found: SliceMask) -> tuple[float, float]:
+    rows, cols = np.nonzero(found.record.mask)
+    if not rows.size:
+        return float(found.record.origin[0]), float(found.record.origin[1])
+    row, col = found.record.origin
+    return row + float(rows.mean()), col + float(cols.mean())
