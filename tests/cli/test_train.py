@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import imageio.v3 as imageio
 import numpy as np
@@ -17,8 +18,10 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from napari_sam.cli import training
+from napari_sam.nn.image_encoder import build_vit_encoder
 from napari_sam.nn.pocket import Pocket
 from napari_sam.nn.registry import create_model
+from napari_sam.nn.sam import Sam, assemble_sam
 from napari_sam.training import weights
 from napari_sam.training.recipe import Recipe
 
@@ -41,6 +44,7 @@ RECIPE = {
 SMALL_PROGRAM = """
 import sys, torch
 from napari_sam.cli import main, training
+from napari_sam.nn.image_encoder import build_vit_encoder
 from napari_sam.nn.pocket import Pocket
 torch.set_num_threads(1)
 def build(*_):
@@ -229,6 +233,53 @@ def test_an_interrupted_run_says_how_to_go_on(
     options = ("--recipe", recipe, "--out", out, "--resume")
     code, _, stderr = run("train", dataset, *options)
     assert code == 130 and "--resume goes on from" in stderr
+
+
+@pytest.mark.parametrize("parts", ["decoder", "lora"])
+def test_a_sam_is_trained_to_an_ordinary_checkpoint(
+    run: Run,
+    dataset: Path,
+    recipe: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    parts: str,
+) -> None:
+    sizes = {"embed_dim": 32, "depth": 1, "num_heads": 2, "global_attn_indexes": (0,)}
+
+    def build() -> Sam:
+        torch.manual_seed(3)
+        encoder = build_vit_encoder("samvit_base_patch16", img_size=128, **sizes)
+        return assemble_sam(encoder, 128)
+
+    def start(name: str, _: object, recipe: Recipe) -> weights.Learner:
+        return weights.as_learner(build(), name, recipe)
+
+    monkeypatch.setattr(training, "start_learner", start)
+    recipe.write_text(json.dumps({**RECIPE, "frame": "fixed", "steps": 2}))
+    out = tmp_path / "mine.safetensors"
+    code, stdout, stderr = run(
+        "train", dataset, "--model", "sam_vit_b", "--recipe", recipe, "--out", out,
+        "--parts", parts,
+    )  # fmt: skip
+    assert code == 0, stderr
+    assert "--like sam_vit_b" in stdout
+    before, after = build().state_dict(), load_file(out)
+    assert set(after) == set(before)
+    moved = {key for key in before if not torch.equal(before[key].half(), after[key])}
+    inside = {key for key in moved if key.startswith("image_encoder.")}
+    assert all("attn" in key for key in inside) and bool(inside) is (parts == "lora")
+
+
+def test_recipes_of_sams_are_their_own(tmp_path: Path) -> None:
+    def made(**options: Any) -> Recipe:
+        job = training.TrainJob((tmp_path,), tmp_path / "mine.safetensors", **options)
+        return job.make_recipe()
+
+    assert made(model="mobile_sam").parts == "decoder"
+    assert made(model="mobile_sam").frame == "fixed"
+    assert made(model="sam_vit_b", parts="lora").frame == "whole"
+    assert made(model="sam_vit_b", parts="all").parts == "all"
+    assert made().frame == "cut"
 
 
 def test_weights_that_are_not_here_are_named(
