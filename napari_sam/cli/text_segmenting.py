@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from napari_sam.cli.segmenting import load_predictor, picture_of
 from napari_sam.errors import DataError
 from napari_sam.export.objects import ExportedObject, objects_of
 from napari_sam.export.overlay import write_overlay
+from napari_sam.nn.storage import HOME_VARIABLE, home_folder
 from napari_sam.structures import MaskRecord
 
 if TYPE_CHECKING:
@@ -120,7 +122,9 @@ def concept_path(name: str) -> Path:
     """
     if name.endswith(CONCEPT_SUFFIX):
         return Path(name)
-    folder = Path(platformdirs.user_data_dir("napari-sam", appauthor=False))
+    # Concepts are the user's own work: not in the cache, unless a home is set for all.
+    data = platformdirs.user_data_dir("napari-sam", appauthor=False)
+    folder = home_folder() if HOME_VARIABLE in os.environ else Path(data)
     safe = re.sub(r"[^\w -]", "_", name)
     return folder / "concepts" / f"{safe}{CONCEPT_SUFFIX}"
 

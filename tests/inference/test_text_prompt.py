@@ -1,0 +1,143 @@
+"""Words on pictures whose truth is known, by the bundled model and CLIP."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_sam import create_model
+from napari_sam.errors import DataError, ImageError, ModelError, PromptError
+from napari_sam.evaluation.datasets import label_targets
+from napari_sam.inference.predictor import SamPredictor
+from napari_sam.inference.text_exemplars import Concept, ExemplarPrompt
+from napari_sam.inference.text_prompt import TextSegmenter
+from napari_sam.structures import MaskRecord, PointPrompt, PromptSet, TextPrompt
+from napari_sam.synthetic import SCENES, SyntheticScene
+
+
+def records_of(scene: SyntheticScene) -> list[MaskRecord]:
+    targets = [t for t in label_targets(scene.labels) if t.area >= 30]
+    return [MaskRecord(t.mask, t.origin, 0.9, 1.0) for t in targets]
+
+
+@pytest.fixture(scope="module")
+def predictor() -> SamPredictor:
+    return SamPredictor(create_model("pocket", device="cpu"))
+
+
+@pytest.fixture(scope="module")
+def nuclei(predictor: SamPredictor) -> TextSegmenter:
+    """Words on a picture of nuclei, whose true masks are the candidates."""
+    scene = SCENES["fluorescence_nuclei"](np.random.default_rng(3), (256, 256))
+    segmenter = TextSegmenter(predictor, find=lambda _: records_of(scene))
+    segmenter.set_image(scene.image)
+    return segmenter
+
+
+def share_found(segmenter: TextSegmenter, phrase: str) -> float:
+    found = segmenter.candidates(None, phrase)
+    return len(found.select().instances) / len(found.records)
+
+
+@pytest.mark.parametrize(
+    "phrase", ["nuclei", "Nucleus", "nuclie", "DAPI-stained nuclei"]
+)
+def test_the_right_word_finds_nearly_all(nuclei: TextSegmenter, phrase: str) -> None:
+    assert share_found(nuclei, phrase) > 0.7
+
+
+@pytest.mark.parametrize("phrase", ["worms", "mitochondria", "neurites"])
+def test_the_wrong_word_finds_nearly_nothing(
+    nuclei: TextSegmenter, phrase: str
+) -> None:
+    found = nuclei.candidates(None, phrase)
+    assert len(found.select().instances) <= 0.1 * len(found.records)
+
+
+def test_several_classes_share_the_candidates_out(nuclei: TextSegmenter) -> None:
+    found = nuclei.candidates(None, "blobs: nuclei\nworms")
+    assert found.names == ("blobs", "worms")
+    selection = found.select()
+    assert {each.phrase for each in selection.instances} >= {"blobs"}
+    assert found.scores.shape == (len(found.records), 2)
+
+
+def test_examples_find_the_rest(nuclei: TextSegmenter) -> None:
+    records = nuclei.candidates(None, "nuclei").records
+    example = ExemplarPrompt("like these", records[:2])
+    found = nuclei.candidates(None, like=[example])
+    assert len(found.select(0.3).instances) > 0.5 * len(records)
+
+
+def test_a_concept_is_small_and_comes_back(
+    nuclei: TextSegmenter, tmp_path: Path
+) -> None:
+    records = nuclei.candidates(None, "nuclei").records
+    concept = nuclei.learn("mine", "nuclei", ExemplarPrompt("x", records[:20]), 0.4)
+    path = tmp_path / "mine.json"
+    concept.save(path)
+    assert path.stat().st_size < 20_000
+    back = Concept.load(path)
+    assert (back.name, back.phrase, back.threshold) == ("mine", "nuclei", 0.4)
+    scores = nuclei.candidates(None, concepts=[back]).scores[:, 0]
+    assert np.median(scores) > 0.5
+    foreign = Concept("x", "", back.accepted, back.rejected, 0.5, "another clip")
+    with pytest.raises(ModelError, match="another CLIP"):
+        nuclei.candidates(None, concepts=[foreign])
+
+
+def test_damaged_concepts_are_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no readable concept"):
+        Concept.load(tmp_path / "none.json")
+    (tmp_path / "bad.json").write_text("[]")
+    with pytest.raises(DataError, match="no readable concept"):
+        Concept.load(tmp_path / "bad.json")
+
+
+def test_asking_for_nothing_or_without_an_image_is_refused(
+    predictor: SamPredictor,
+) -> None:
+    segmenter = TextSegmenter(predictor)
+    with pytest.raises(PromptError, match="Say what to find"):
+        segmenter.candidates(None)
+    with pytest.raises(ImageError, match="no image"):
+        segmenter.candidates(None, "nuclei")
+    with pytest.raises(ModelError, match="train-text --tokens"):
+        segmenter.region("nuclei")
+
+
+def test_a_phrase_weighs_the_candidates_of_a_click(nuclei: TextSegmenter) -> None:
+    record = nuclei.candidates(None, "nuclei").records[0]
+    row, col = np.add(record.origin, np.array(record.mask.shape) // 2)
+    point = PointPrompt((float(row), float(col)))
+    plain = nuclei.predictor.predict(PromptSet((point,)))
+    weighed = nuclei.predict(PromptSet((point,), text=TextPrompt("nuclei")))
+    wrong = nuclei.predict(PromptSet((point,), text=TextPrompt("worms")))
+    np.testing.assert_array_equal(plain.masks, weighed.masks)
+    assert weighed.predicted_iou.max() > wrong.predicted_iou.max()
+    with pytest.raises(PromptError, match="add a TextPrompt"):
+        nuclei.predict(PromptSet((point,)))
+    with pytest.raises(PromptError, match="call candidates"):
+        nuclei.predict(PromptSet(text=TextPrompt("nuclei")))
+
+
+def test_all_by_itself_on_a_small_picture(predictor: SamPredictor) -> None:
+    scene = SCENES["fluorescence_nuclei"](np.random.default_rng(5), (160, 160))
+    found = TextSegmenter(predictor).candidates(scene.image, "nuclei")
+    labels = found.select().labels()
+    truth = scene.labels > 0
+    overlap = ((labels > 0) & truth).sum() / ((labels > 0) | truth).sum()
+    assert overlap > 0.4
+    heat = found.similarity_map("nuclei")
+    assert heat[truth].mean() > heat[~truth].mean()
+
+
+def test_an_empty_picture_has_nothing(predictor: SamPredictor) -> None:
+    found = TextSegmenter(predictor, find=lambda _: []).candidates(
+        np.zeros((64, 64), np.uint8), "nuclei"
+    )
+    selection = found.select()
+    assert selection.not_found == ("nuclei",)
+    assert not selection.labels().any()

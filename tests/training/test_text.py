@@ -1,0 +1,169 @@
+"""Words are taught from named masks, and held-out words stay out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import imageio.v3 as imageio
+import numpy as np
+import pytest
+import torch
+
+from napari_sam.errors import DataError
+from napari_sam.evaluation.labelled import Target
+from napari_sam.evaluation.words import absent_words, count_found, word_of_set
+from napari_sam.synthetic import SCENES
+from napari_sam.text.vocabulary import Concept, Vocabulary, bundled_vocabulary
+from napari_sam.training.clip_corpus import (
+    biology_texts,
+    dictionary_texts,
+    holds_any,
+    misspell,
+)
+from napari_sam.training.text import WordRecipe, taught_folders
+from napari_sam.training.text_head import (
+    HeadConfig,
+    WordTargets,
+    fit_head,
+    head_accuracy,
+    phrases_of,
+)
+from napari_sam.training.text_scenes import background_masks, name_scene, roughen
+from napari_sam.training.text_table import BACKGROUND, WordTable
+
+VOCABULARY = Vocabulary(
+    (Concept("nuclei", ("nuclei", "nucleus")), Concept("worms", ("worms",))),
+    ("background",),
+)
+
+
+def test_scenes_name_objects_inside_objects() -> None:
+    rng = np.random.default_rng(0)
+    scene = SCENES["blood_smear"](rng, (256, 256))
+    named = name_scene(scene, rng)
+    assert {"white blood cell", "nucleus", ""} <= set(named.words)
+    for record, word in zip(named.records, named.words, strict=True):
+        (row, col), (height, width) = record.origin, record.mask.shape
+        assert row >= 0 and row + height <= 256 and col >= 0 and col + width <= 256
+        inside = scene.labels[row : row + height, col : col + width][record.mask] > 0
+        assert inside.mean() > 0.3 if word else inside.mean() < 0.1
+
+
+@pytest.mark.parametrize("corner", [(0, 0), (15, 12)])
+def test_rough_masks_stay_in_the_image(corner: tuple[int, int]) -> None:
+    target = Target(1, np.ones((5, 8), bool), corner)
+    areas = set()
+    for seed in range(12):
+        record = roughen(target, (20, 20), np.random.default_rng(seed))
+        areas.add(int(record.mask.sum()))
+        for start, length in zip(record.origin, record.mask.shape, strict=True):
+            assert start >= 0 and start + length <= 20
+    assert len(areas) > 1
+
+
+def test_background_avoids_objects() -> None:
+    occupied = np.zeros((60, 60), bool)
+    occupied[:, 30:] = True
+    masks = background_masks(occupied, [80, 80], np.random.default_rng(0))
+    assert masks
+    for record in masks:
+        assert record.origin[1] + record.mask.shape[1] / 2 < 30
+
+
+def test_a_head_learns_to_name(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    concepts = rng.integers(-1, 2, 300)
+    features = rng.normal(0, 0.5, (300, 10)).astype(np.float32)
+    features[np.arange(300), concepts + 1] += 3
+    table = WordTable(
+        features,
+        concepts,
+        np.zeros(300, np.int64),
+        np.array(["some"]),
+        np.zeros((1, 4), np.float32),
+        np.zeros((1, 2), np.float32),
+        VOCABULARY.names,
+    )
+    table.save(tmp_path / "table.npz")
+    back = WordTable.load(tmp_path / "table.npz")
+    assert back.names == table.names and (back.concepts == BACKGROUND).any()
+    targets = WordTargets.of(VOCABULARY, np.eye(4, 6, dtype=np.float32))
+    assert targets.owners.tolist() == [0, 0, 1, 2]
+    torch.manual_seed(0)
+    head = fit_head(back, targets, HeadConfig(steps=150, batch=64))
+    assert head_accuracy(head, back, targets)["some"] > 0.9
+    assert phrases_of(VOCABULARY) == ["nuclei", "nucleus", "worms", "background"]
+
+
+def test_held_out_phrases_are_never_read() -> None:
+    vocabulary = bundled_vocabulary()
+    held = [phrase for each in vocabulary.concepts for phrase in each.held_out]
+    trained = {p.lower() for each in vocabulary.concepts for p in each.trained}
+    assert len(held) >= 20
+    assert not trained & {phrase.lower() for phrase in held}
+    texts = biology_texts(vocabulary, np.random.default_rng(0))
+    lowered = [phrase.lower() for phrase in held]
+    assert not [text for text in texts if holds_any(text, lowered)]
+    assert "many nuclei" in texts or "all nuclei" in texts
+
+
+def test_dictionary_entries_are_short() -> None:
+    entries = [
+        ("Cell", "the basic unit; of life"),
+        ("a b c d", "x " * 40),
+        ("B12", "a vitamin"),
+    ]
+    texts = dictionary_texts(entries, np.random.default_rng(0), 10)
+    assert sorted(texts) == ["a vitamin", "cell", "the basic unit; of life"]
+
+
+def test_slips_change_one_place() -> None:
+    rng = np.random.default_rng(0)
+    slips = {misspell("mitochondria", rng) for _ in range(30)}
+    assert len(slips) > 10
+    assert all(abs(len(slip) - 12) <= 1 for slip in slips)
+    assert misspell("cell", rng) == "cell"
+
+
+def make_set(folder: Path, word: str | None) -> Path:
+    for kind in ("images", "labels"):
+        (folder / kind).mkdir(parents=True)
+        imageio.imwrite(folder / kind / "a.png", np.ones((8, 8), np.uint8))
+    if word is not None:
+        (folder / "words.json").write_text(json.dumps({"word": word}))
+    return folder
+
+
+def test_a_set_tells_its_word(tmp_path: Path) -> None:
+    folder = make_set(tmp_path / "mine", "Nucleus")
+    (taught,) = taught_folders([tmp_path], WordRecipe({}), VOCABULARY).values()
+    assert taught.word == "nuclei"
+    assert word_of_set(folder) == "Nucleus"
+    other = make_set(tmp_path / "other", None)
+    with pytest.raises(DataError, match="--word"):
+        word_of_set(other)
+    (tmp_path / "sets.json").write_text('{"other": {"words": "worms, worm"}}')
+    assert word_of_set(other) == "worms"
+
+
+def test_unknown_words_and_empty_folders_are_refused(tmp_path: Path) -> None:
+    make_set(tmp_path / "a" / "mine", "dogs")
+    with pytest.raises(DataError, match="was not taught 'dogs'"):
+        taught_folders([tmp_path / "a"], WordRecipe({}), VOCABULARY)
+    (tmp_path / "b").mkdir()
+    with pytest.raises(DataError, match="holds no images"):
+        taught_folders([tmp_path / "b"], WordRecipe({}), VOCABULARY)
+    with pytest.raises(DataError, match="in the recipe"):
+        taught_folders([tmp_path / "a"], WordRecipe.bundled(), VOCABULARY)
+
+
+def test_absent_words_are_never_implied() -> None:
+    assert len(absent_words("nuclei")) == len(absent_words("bacteria")) == 8
+    assert not {"nuclei", "cells"} & set(absent_words("nuclei"))
+    assert "nuclei" not in absent_words("cells")
+
+
+def test_found_objects_are_counted_at_half_overlap() -> None:
+    truth = np.array([[1, 1, 0, 2, 2, 2]])
+    assert count_found(truth, np.array([[5, 5, 0, 0, 0, 6]])) == 1
