@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sam._napari.delivery import Debounce
 from napari_sam.geometry import mask_to_box
 from napari_sam.session import Session
 from napari_sam.session.labels import Patch
@@ -35,13 +36,16 @@ class BrushWatcher:
         self._session = session
         self._plane = plane
         self._before: tuple[Plane, NDArray[Any]] | None = None
+        # Napari tells of a stroke before it writes the last of it.
+        self._soon = Debounce(self._painted, 0)
         layer.events.mode.connect(self.remember)
-        layer.events.paint.connect(self._painted)
+        layer.events.paint.connect(self._soon)
 
     def close(self) -> None:
         """Stop watching."""
         self._layer.events.mode.disconnect(self.remember)
-        self._layer.events.paint.disconnect(self._painted)
+        self._layer.events.paint.disconnect(self._soon)
+        self._soon.close()
 
     def remember(self, event: Any = None) -> None:
         """Keep a copy of the shown plane, if the brush is in hand."""

@@ -74,6 +74,12 @@ class Throttle(QObject):
         if not self._timer.isActive():
             self._next()
 
+    def flush(self) -> None:
+        """Call with what waits, now."""
+        if self._waiting is not None:
+            self._timer.stop()
+            self._next()
+
     def close(self) -> None:
         """Drop what waits."""
         self._waiting = None

@@ -151,7 +151,6 @@ def make_objects_layer(image: Image, labels: Any) -> Labels:
     if not image.multiscale:
         return Labels(labels, name=name, opacity=0.6, **place)
     levels: list[Any] = [labels]
-    for factors in np.asarray(image.downsample_factors)[1:]:
-        whole = tuple(max(1, round(float(factor))) for factor in factors[: image.ndim])
-        levels.append(labels.level(whole))
+    for level in image.data[1:]:
+        levels.append(labels.level(level.shape[: image.ndim]))
     return Labels(levels, multiscale=True, name=name, opacity=0.6, **place)

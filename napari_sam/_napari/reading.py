@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,19 +24,31 @@ MARGIN = 0.15
 
 @dataclass(frozen=True)
 class Region:
-    """What of a plane to read: a box in its pixels, every ``step``-th, of a level."""
+    """What of a plane to read.
+
+    Attributes
+    ----------
+    box : tuple of int
+        In samples of the level, or of every ``stride``-th pixel.
+    step : tuple of float
+        Pixels of the plane that a sample covers, in rows and cols.
+    level : int
+        0 is full resolution.
+    stride : int
+        Every which element of the level is read.
+    """
 
     box: Box
-    step: tuple[int, int]
-    level: int
+    step: tuple[float, float] = (1.0, 1.0)
+    level: int = 0
+    stride: int = 1
 
     @property
     def frame(self) -> Frame:
         """Where the samples lie in the plane."""
         row0, col0, row1, col1 = self.box
-        shape = (-(-(row1 - row0) // self.step[0]), -(-(col1 - col0) // self.step[1]))
-        step = (float(self.step[0]), float(self.step[1]))
-        return Frame((float(row0), float(col0)), step, shape)
+        origin = (row0 * self.step[0], col0 * self.step[1])
+        return Frame(origin, self.step, (row1 - row0, col1 - col0))
 
 
 def is_whole(layer: Any, plane: Plane) -> bool:
@@ -46,16 +59,19 @@ def is_whole(layer: Any, plane: Plane) -> bool:
 def choose_region(layer: Any, plane: Plane) -> Region:
     """Return what to read of a layer for what is on screen."""
     if is_whole(layer, plane):
-        return Region((0, 0, *plane.size), (1, 1), 0)
+        return Region((0, 0, *plane.size))
     box = _with_margin(shown_box(layer, plane), plane.size)
     if not layer.multiscale:
-        longest = max(box[2] - box[0], box[3] - box[1])
-        stride = -(-longest // WHOLE_SIDE)
-        return Region(_aligned(box, (stride, stride), plane.size), (stride, stride), 0)
+        stride = -(-max(box[2] - box[0], box[3] - box[1]) // WHOLE_SIDE)
+        sides = -(-plane.size[0] // stride), -(-plane.size[1] // stride)
+        step = (float(stride), float(stride))
+        return Region(_in_samples(box, step, sides), step, 0, stride)
     level = int(layer.data_level)
     factors = np.asarray(layer.downsample_factors)[level]
-    rows, cols = (max(1, round(factors[axis])) for axis in (plane.rows, plane.cols))
-    return Region(_aligned(box, (rows, cols), plane.size), (rows, cols), level)
+    shape = layer.data[level].shape
+    step = (float(factors[plane.rows]), float(factors[plane.cols]))
+    sides = (int(shape[plane.rows]), int(shape[plane.cols]))
+    return Region(_in_samples(box, step, sides), step, level)
 
 
 def make_view(
@@ -116,17 +132,16 @@ def _reader(layer: Any, plane: Plane, region: Region) -> Callable[[], NDArray[An
 
 def _index(layer: Any, plane: Plane, region: Region) -> tuple[Any, ...]:
     if not layer.multiscale:
-        return plane.index(region.box, region.step[0])
+        box = tuple(edge * region.stride for edge in region.box)
+        return plane.index((box[0], box[1], box[2], box[3]), region.stride)
     factors = np.asarray(layer.downsample_factors)[region.level]
     sides = layer.data[region.level].shape
     point = [
         min(int(each / factor), side - 1)
         for each, factor, side in zip(plane.point, factors, sides, strict=False)
     ]
-    box, (rows, cols) = region.box, region.step
-    scaled = (box[0] // rows, box[1] // cols, -(-box[2] // rows), -(-box[3] // cols))
-    shape = image_shape(layer)
-    return Plane(shape, plane.rows, plane.cols, tuple(point)).index(scaled)
+    there = Plane(image_shape(layer), plane.rows, plane.cols, tuple(point))
+    return there.index(region.box)
 
 
 def _look(layer: Any) -> tuple[Any, ...]:
@@ -172,12 +187,10 @@ def _with_margin(box: Box, size: tuple[int, int]) -> Box:
     )
 
 
-def _aligned(box: Box, step: tuple[int, int], size: tuple[int, int]) -> Box:
-    """Move a box's edges to whole samples, so that levels line up."""
-    rows, cols = step
-    return (
-        box[0] // rows * rows,
-        box[1] // cols * cols,
-        min(-(-box[2] // rows) * rows, size[0]),
-        min(-(-box[3] // cols) * cols, size[1]),
+def _in_samples(box: Box, step: tuple[float, float], sides: tuple[int, int]) -> Box:
+    """Return the samples that a box of pixels touches."""
+    row0, col0 = (int(box[axis] / step[axis]) for axis in (0, 1))
+    row1, col1 = (
+        min(math.ceil(box[axis + 2] / step[axis]), sides[axis]) for axis in (0, 1)
     )
+    return row0, col0, row1, col1

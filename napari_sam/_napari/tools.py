@@ -57,8 +57,6 @@ class Tools:
             self.points.events.data.connect(self._points_edited)
         if self.mask is None:
             self.mask = ours.make_mask_layer(self._image, view)
-            # In napari's pan-and-zoom mode a quick second click would zoom.
-            self.mask.mode = "pick"
         return [layer for layer in self.layers if layer not in before]
 
     def forget(self, layer: Any) -> bool:
@@ -76,7 +74,10 @@ class Tools:
         return True
 
     def let_pan(self, pan: bool) -> None:
-        """Say whether a drag moves the camera."""
+        """Make the layers ready for clicks, and say whether a drag moves the camera."""
+        if self.mask is not None:
+            # In napari's pan-and-zoom mode a quick second click would zoom.
+            self.mask.mode = "pick"
         for layer in self.layers:
             layer.mouse_pan = pan
 

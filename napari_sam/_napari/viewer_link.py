@@ -80,6 +80,13 @@ class ViewerLink:
         self._refresh_objects = Throttle(self._show_objects)
         self._ask_hover = Throttle(self._hover_at)
         self._settle = Debounce(self._settled, SETTLE_MS)
+        self._waiting = (
+            self._draw_mask,
+            self._draw_drag,
+            self._refresh_objects,
+            self._ask_hover,
+            self._settle,
+        )
         self._connections = Connections()
         self._image_connections = Connections()
         self._connect()
@@ -158,6 +165,7 @@ class ViewerLink:
         """Work on another image; what was done on the last one is kept."""
         if image is self._image:
             return
+        self.flush()
         self._image_connections.close()
         self._remove_tools()
         self._image = image
@@ -222,17 +230,16 @@ class ViewerLink:
             with self._own_change():
                 self._viewer.layers.remove(layer)
 
+    def flush(self) -> None:
+        """Draw at once what waits for its turn, as before a picture is taken."""
+        for each in self._waiting:
+            each.flush()
+
     def close(self) -> None:
         """Undo every connection; the objects stay, our tools go."""
         self._connections.close()
         self._image_connections.close()
-        for each in (
-            self._draw_mask,
-            self._draw_drag,
-            self._refresh_objects,
-            self._ask_hover,
-            self._settle,
-        ):
+        for each in self._waiting:
             each.close()
         self._remove_tools()
         for work in self._work.values():
@@ -290,7 +297,6 @@ class ViewerLink:
             (self._camera.events.zoom, self._moved),
             (events.mask, self._draw_mask),
             (events.prompts, self._show_prompts),
-            (events.labels, self._refresh_objects),
             (events.objects, self._refresh_objects),
             (events.view, self._show_view),
         )

@@ -31,6 +31,7 @@ from napari_sam._napari.panels.status_panel import RED, StatusPanel
 from napari_sam._napari.panels.text_panel import TextPanel
 from napari_sam._napari.preferences import read_preferences
 from napari_sam._napari.proposals_layer import ProposalsLayer
+from napari_sam._napari.software_gl import keep_triton_out
 from napari_sam._napari.viewer_link import ViewerLink
 from napari_sam.conflict import rival_warning
 from napari_sam.session import ModelChoice, Session, ThreadRunner
@@ -52,6 +53,7 @@ class SamWidget(QWidget):
 
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
         super().__init__()
+        keep_triton_out()
         self._delivery = MainThreadDelivery(self)
         self.session = Session(runner=ThreadRunner(self._delivery))
         self.link = ViewerLink(napari_viewer, self.session)

@@ -52,68 +52,60 @@ class SparseLabels:
         return np.asarray(self[(slice(None),) * self.ndim], dtype=dtype)
 
     def __getitem__(self, key: Any) -> NDArray[Any]:
-        ranges, dropped = self._ranges(key)
-        result = np.zeros([len(each) for each in ranges], self.dtype)
-        for chunk, inner, outer in self._overlaps(ranges, create=False):
-            result[outer] = chunk[inner]
-        return result.reshape(
-            [len(r) for axis, r in enumerate(ranges) if axis not in dropped]
-        )
+        places, kept = index_places(key, self.shape)
+        return self.take(places).reshape(kept)
 
     def __setitem__(self, key: Any, values: Any) -> None:
-        ranges, _ = self._ranges(key)
-        shape = [len(each) for each in ranges]
+        places, _ = index_places(key, self.shape)
+        shape = [len(each) for each in places]
         array = np.asarray(values)
         full = array.reshape(shape) if array.ndim else np.broadcast_to(array, shape)
-        for chunk, inner, outer in self._overlaps(ranges, create=True):
+        for chunk, inner, outer in self._overlaps(places, create=True):
             chunk[inner] = full[outer]
 
-    def level(self, factors: tuple[int, ...]) -> SparseLevel:
-        """Return a view that shows every ``factors[axis]``-th element."""
-        return SparseLevel(self, factors)
+    def level(self, shape: tuple[int, ...]) -> SparseLevel:
+        """Return a view of the whole with fewer elements, evenly spread."""
+        return SparseLevel(self, shape)
 
-    def _ranges(self, key: Any) -> tuple[list[range], set[int]]:
-        """Turn an index into a range an axis, and the axes that it drops."""
-        given = list(key) if isinstance(key, tuple) else [key]
-        if Ellipsis in given:
-            at = given.index(Ellipsis)
-            missing = self.ndim - len(given) + 1
-            given[at : at + 1] = [slice(None)] * missing
-        given += [slice(None)] * (self.ndim - len(given))
-        ranges, dropped = [], set()
-        for axis, (each, side) in enumerate(zip(given, self.shape, strict=True)):
-            if isinstance(each, slice):
-                ranges.append(range(*each.indices(side)))
-                continue
-            position = range(side)[int(each)]
-            ranges.append(range(position, position + 1))
-            dropped.add(axis)
-        return ranges, dropped
+    def take(self, places: list[NDArray[np.intp]]) -> NDArray[Any]:
+        """Return the elements where indices of all axes cross, as `numpy.ix_` does.
+
+        Parameters
+        ----------
+        places : list of ndarray of int
+            For each axis, rising.
+        """
+        result = np.zeros([len(each) for each in places], self.dtype)
+        for chunk, inner, outer in self._overlaps(places, create=False):
+            result[outer] = chunk[inner]
+        return result
 
     def _overlaps(
-        self, ranges: list[range], *, create: bool
-    ) -> Iterator[tuple[NDArray[Any], tuple[slice, ...], tuple[slice, ...]]]:
-        """Yield each chunk that is touched, the slices in it and in the result."""
-        if any(len(each) == 0 for each in ranges):
+        self, places: list[NDArray[np.intp]], *, create: bool
+    ) -> Iterator[tuple[NDArray[Any], Any, tuple[slice, ...]]]:
+        """Yield each chunk that is touched, the indices in it and in the result."""
+        if any(len(each) == 0 for each in places):
             return
-        for key in self._touched(ranges, create):
+        for key in self._touched(places, create):
             pairs = [
-                _overlap(each, number, side)
-                for each, number, side in zip(ranges, key, self._sides, strict=True)
+                _overlap(each, number * side, side)
+                for each, number, side in zip(places, key, self._sides, strict=True)
             ]
-            if any(pair is None for pair in pairs):
+            if any(len(inner) == 0 for inner, _ in pairs):
                 continue
             if key not in self._chunks:
                 self._chunks[key] = np.zeros(self._sides, self.dtype)
-            inner, outer = zip(*(pair for pair in pairs if pair), strict=True)
-            yield self._chunks[key], inner, outer
+            inner, outer = zip(*pairs, strict=True)
+            yield self._chunks[key], np.ix_(*inner), outer
 
-    def _touched(self, ranges: list[range], create: bool) -> list[tuple[int, ...]]:
+    def _touched(
+        self, places: list[NDArray[np.intp]], create: bool
+    ) -> list[tuple[int, ...]]:
         if not create:
             return list(self._chunks)
         numbers = [
-            range(each[0] // side, each[-1] // side + 1)
-            for each, side in zip(ranges, self._sides, strict=True)
+            range(int(each[0]) // side, int(each[-1]) // side + 1)
+            for each, side in zip(places, self._sides, strict=True)
         ]
         return list(itertools.product(*numbers))
 
@@ -124,16 +116,14 @@ class SparseLevel:
     Parameters
     ----------
     base : SparseLabels
-    factors : tuple of int
-        Elements of the base a step, for each axis.
+    shape : tuple of int
+        At most the base's. Element i shows the base's element in the middle of the
+        part that it covers.
     """
 
-    def __init__(self, base: SparseLabels, factors: tuple[int, ...]) -> None:
+    def __init__(self, base: SparseLabels, shape: tuple[int, ...]) -> None:
         self._base = base
-        self._factors = factors
-        self.shape = tuple(
-            -(-side // factor) for side, factor in zip(base.shape, factors, strict=True)
-        )
+        self.shape = tuple(int(side) for side in shape)
         self.dtype = base.dtype
         self.ndim = base.ndim
 
@@ -149,31 +139,45 @@ class SparseLevel:
         return np.asarray(self[(slice(None),) * self.ndim], dtype=dtype)
 
     def __getitem__(self, key: Any) -> NDArray[Any]:
-        given = key if isinstance(key, tuple) else (key,)
-        given = (*given, *[slice(None)] * (self.ndim - len(given)))
-        scaled = [
-            _scaled(each, factor, side)
-            for each, factor, side in zip(given, self._factors, self.shape, strict=True)
+        places, kept = index_places(key, self.shape)
+        fine = [
+            ((2 * each + 1) * whole // (2 * side)).astype(np.intp)
+            for each, whole, side in zip(
+                places, self._base.shape, self.shape, strict=True
+            )
         ]
-        return self._base[tuple(scaled)]
+        return self._base.take(fine).reshape(kept)
 
 
-def _scaled(index: Any, factor: int, side: int) -> int | slice:
-    """Return an index of a coarse axis as one of the fine axis."""
-    if not isinstance(index, slice):
-        return range(side)[int(index)] * factor
-    start, stop, step = index.indices(side)
-    if start >= stop:
-        return slice(0, 0)
-    return slice(start * factor, (stop - 1) * factor + 1, step * factor)
+def index_places(
+    key: Any, shape: tuple[int, ...]
+) -> tuple[list[NDArray[np.intp]], list[int]]:
+    """Turn an index of integers and slices into indices for each axis.
+
+    Returns
+    -------
+    list of ndarray of int
+    list of int
+        Shape of what is selected, without the axes that integers drop.
+    """
+    given = list(key) if isinstance(key, tuple) else [key]
+    if Ellipsis in given:
+        at = given.index(Ellipsis)
+        given[at : at + 1] = [slice(None)] * (len(shape) - len(given) + 1)
+    given += [slice(None)] * (len(shape) - len(given))
+    places, kept = [], []
+    for each, side in zip(given, shape, strict=True):
+        if isinstance(each, slice):
+            places.append(np.arange(*each.indices(side)))
+            kept.append(len(places[-1]))
+        else:
+            places.append(np.array([range(side)[int(each)]]))
+    return places, kept
 
 
-def _overlap(wanted: range, number: int, side: int) -> tuple[slice, slice] | None:
-    """Return where a range meets a chunk: slices of the chunk and of the range."""
-    start, step = number * side, wanted.step
-    first = max(0, -(-(start - wanted.start) // step))
-    last = min(len(wanted), -(-(start + side - wanted.start) // step))
-    if first >= last:
-        return None
-    inner = wanted[first] - start
-    return slice(inner, wanted[last - 1] - start + 1, step), slice(first, last)
+def _overlap(
+    wanted: NDArray[np.intp], start: int, side: int
+) -> tuple[NDArray[np.intp], slice]:
+    """Return where rising indices meet a chunk: indices in it, and a slice of them."""
+    first, last = np.searchsorted(wanted, [start, start + side])
+    return wanted[first:last] - start, slice(int(first), int(last))

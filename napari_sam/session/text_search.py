@@ -9,13 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam.errors import PromptError
+from napari_sam.geometry import frame_to_image, image_to_frame, resample
 from napari_sam.session.engine import Steps
 from napari_sam.session.findings import Proposal, Proposals, ready_view
 from napari_sam.session.labels import PlacedMask
 from napari_sam.session.objects import SegmentedObject
 from napari_sam.session.session import Session
 from napari_sam.session.view import ImageView
-from napari_sam.structures import MaskRecord
+from napari_sam.structures import Frame, MaskRecord
 
 if TYPE_CHECKING:
     from napari_sam.inference.text_exemplars import ExemplarPrompt
@@ -150,8 +151,14 @@ def _in_samples(placed: PlacedMask, view: ImageView) -> MaskRecord:
     """Return an object of the plane as a mask of the view's samples."""
     if placed.plane != view.plane:
         raise PromptError("An example is on another slice: choose one of this slice.")
-    rows, cols = (int(each) for each in view.frame.step)
-    row0, col0 = (int(each) for each in view.frame.origin)
-    mask = placed.mask[::rows, ::cols]
-    origin = ((placed.origin[0] - row0) // rows, (placed.origin[1] - col0) // cols)
-    return MaskRecord(mask, origin, 1.0, 1.0)
+    inner = view.frame
+    row0, col0, row1, col1 = placed.box
+    corners = np.array([(row0, col0), (row1, col1)], np.float64)
+    low, high = image_to_frame(corners, inner)
+    start = np.floor(low).astype(int)
+    height, width = (np.ceil(high).astype(int) - start).tolist()
+    origin = frame_to_image(start, inner)
+    own = Frame((float(row0), float(col0)), (1.0, 1.0), placed.mask.shape)
+    there = Frame((float(origin[0]), float(origin[1])), inner.step, (height, width))
+    mask = resample(placed.mask, own, there) > 0.5
+    return MaskRecord(mask, (int(start[0]), int(start[1])), 1.0, 1.0)

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from napari_sam.geometry import mask_to_box
 from napari_sam.structures import MaskPrediction
 
-# Parts and holes below this share of the mask are taken for noise.
-NOISE_SHARE = 0.05
+# Separate parts and holes below these shares of the mask are taken for noise.
+PART_SHARE = 0.15
+HOLE_SHARE = 0.05
 
 
 def tidy(prediction: MaskPrediction) -> MaskPrediction:
@@ -31,6 +32,7 @@ def _tidy_mask(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
         return mask
     result = mask.copy()
     window = result[box[0] : box[2], box[1] : box[3]]
-    noise = NOISE_SHARE * np.count_nonzero(window)
-    window[...] = fill_holes(remove_small_parts(window, noise), noise)
+    area = np.count_nonzero(window)
+    whole = remove_small_parts(window, PART_SHARE * area)
+    window[...] = fill_holes(whole, HOLE_SHARE * area)
     return result

@@ -44,7 +44,7 @@ def combo(tip: str) -> QComboBox:
     """Return a drop-down that does not widen the window."""
     made = QComboBox()
     made.setToolTip(tip)
-    made.setMinimumContentsLength(6)
+    made.setMinimumContentsLength(3)
     made.setSizeAdjustPolicy(
         QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
     )

@@ -1,0 +1,209 @@
+"""How long a person waits in the window.
+
+Run ``xvfb-run -a python benchmarks/gui.py`` (or without xvfb-run on a real display);
+needs the test dependencies. Prints: widget open to ready, click to drawn mask, previews
+under the pointer a second, the longest stall of the window while a model of ViT-B's
+size encodes, and memory after 200 objects.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import sys
+import time
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import napari
+import numpy as np
+from qtpy.QtCore import QPoint, Qt, QTimer
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication
+from scipy import ndimage
+
+SIDE, PITCH = 1024, 64
+NO_KEY = Qt.KeyboardModifier.NoModifier
+LEFT = Qt.MouseButton.LeftButton
+TICK_MS = 5
+
+
+def main() -> None:
+    """Print all figures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--clicks", type=int, default=40)
+    parser.add_argument("--objects", type=int, default=200)
+    parser.add_argument("--no-vit", action="store_true", help="leave ViT-B out")
+    options = parser.parse_args()
+    viewer = napari.Viewer(show=True)
+    viewer.window.resize(1400, 950)
+    viewer.add_image(draw_discs(), name="discs")
+    settle(0.5)
+    window = Window(viewer)
+    print_line("widget open to ready", f"{window.seconds_to_ready:6.2f} s", "3 s")
+    measure_clicks(window, options.clicks)
+    measure_hover(window)
+    measure_memory(window, options.objects)
+    if not options.no_vit:
+        measure_stall(window)
+    viewer.close()
+
+
+def print_line(name: str, value: str, target: str) -> None:
+    print(f"{name:34s} {value}   (target {target})", flush=True)
+
+
+def draw_discs() -> np.ndarray:
+    """Bright discs on a dark, noisy ground, 1024 x 1024."""
+    rows, cols = np.ogrid[:SIDE, :SIDE]
+    near = (rows % PITCH - PITCH / 2) ** 2 + (cols % PITCH - PITCH / 2) ** 2 < 17**2
+    noise = np.random.default_rng(0).normal(20, 4, (SIDE, SIDE))
+    bright = ndimage.gaussian_filter(np.where(near, 180.0, 0.0), 1.2) + noise
+    return bright.clip(0, 255).astype(np.uint8)
+
+
+def settle(seconds: float) -> None:
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        QApplication.processEvents()
+        time.sleep(0.002)
+
+
+def wait(condition: Callable[[], Any], patience: float = 300) -> None:
+    end = time.perf_counter() + patience
+    while not condition():
+        if time.perf_counter() > end:
+            sys.exit("Waited too long.")
+        QApplication.processEvents()
+        time.sleep(0.0005)
+
+
+class Window:
+    """A viewer with the widget open, and a mouse."""
+
+    def __init__(self, viewer: Any) -> None:
+        self.viewer = viewer
+        start = time.perf_counter()
+        _, widget = viewer.window.add_plugin_dock_widget(
+            "napari-sam-clip", "SAM and words"
+        )
+        self.session, self.link = widget.session, widget.link
+        wait(lambda: self.session.model_is_ready and not self.session.is_busy)
+        self.seconds_to_ready = time.perf_counter() - start
+        self.canvas = next(
+            each
+            for each in widget.window().findChildren(object)
+            if type(each).__name__ == "CanvasBackendDesktop"
+        )
+        settle(0.5)
+
+    def place(self, row: float, col: float) -> QPoint:
+        camera = self.viewer.scene.camera
+        world = np.asarray(self.link.image.data_to_world((row, col)))
+        offset = (world - np.asarray(camera.center)[-2:]) * camera.zoom
+        middle = np.array([self.canvas.height(), self.canvas.width()]) / 2
+        down, right = middle + offset
+        return QPoint(round(right), round(down))
+
+    @property
+    def mask_layer(self) -> Any:
+        return self.link._tools.mask
+
+
+def disc_centres(count: int) -> list[tuple[float, float]]:
+    """Centres of discs that are well inside the image, all over it."""
+    inner = range(PITCH + PITCH // 2, SIDE - PITCH, PITCH)
+    places = [(float(row), float(col)) for row in inner for col in inner]
+    order = np.random.default_rng(1).permutation(len(places))
+    return [places[order[i % len(order)]] for i in range(count)]
+
+
+def measure_clicks(window: Window, count: int) -> None:
+    """Time from the mouse's press to the mask on the screen."""
+    seconds = []
+    for number, place in enumerate(disc_centres(count + 5)):
+        where = window.place(*place)
+        QTest.mouseMove(window.canvas, where)
+        settle(0.15)
+        start = time.perf_counter()
+        QTest.mouseClick(window.canvas, LEFT, NO_KEY, where)
+        wait(lambda: window.session.candidates is not None)
+        wait(window.mask_layer.data.any)
+        window.canvas.repaint()
+        if number >= 5:
+            seconds.append(time.perf_counter() - start)
+        window.session.clear_prompts()
+        settle(0.15)
+    middle, high = np.percentile(seconds, [50, 95]) * 1000
+    text = f"p50 {middle:.0f} ms, p95 {high:.0f} ms"
+    print_line("click to drawn mask", text, "p95 150 ms")
+
+
+def measure_hover(window: Window, lasting: float = 5.0) -> None:
+    """Count previews while the pointer moves over the image."""
+    shown: list[Any] = []
+    window.link.hover = True
+    draw = window.link._tools.draw_mask
+    window.link._tools.draw_mask = lambda found: (draw(found), shown.append(found))
+    start = time.perf_counter()
+    while (passed := time.perf_counter() - start) < lasting:
+        angle = passed * 2
+        place = (512 + 200 * np.sin(angle), 512 + 200 * np.cos(angle))
+        QTest.mouseMove(window.canvas, window.place(*place))
+        QApplication.processEvents()
+        time.sleep(0.004)
+    window.link._tools.draw_mask = draw
+    window.link.hover = False
+    count = sum(each is not None for each in shown)
+    print_line("previews under the pointer", f"{count / lasting:.1f} a second", "10")
+    settle(0.5)
+
+
+def measure_memory(window: Window, count: int) -> None:
+    """Commit many objects and see what memory they take."""
+    before = resident_bytes()
+    for place in disc_centres(count):
+        window.session.add_point(place)
+        window.session.commit_when_ready()
+        wait(lambda: window.session.draft.is_empty or not window.session.is_busy)
+        window.session.clear_prompts()
+    settle(1.0)
+    grown = (resident_bytes() - before) / 1e6
+    made = len(window.session.document.objects)
+    print_line(f"memory of {made} objects", f"{grown:.0f} MB", "none set")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+    print_line("peak of the process", f"{peak:.0f} MB", "none set")
+
+
+def resident_bytes() -> int:
+    with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123
+        return int(file.read().split()[1]) * resource.getpagesize()
+
+
+def measure_stall(window: Window) -> None:
+    """Find the longest time that the window stood still while ViT-B encoded."""
+    from napari_sam import SamPredictor, create_model
+
+    window.session.engine.cancel()
+    model = create_model("vit_b", pretrained=False)
+    ticks = [time.perf_counter()]
+    timer = QTimer()
+    timer.setTimerType(Qt.TimerType.PreciseTimer)
+    timer.setInterval(TICK_MS)
+    timer.timeout.connect(lambda: ticks.append(time.perf_counter()))
+    timer.start()
+    start = time.perf_counter()
+    window.session.use_predictor(SamPredictor(model))
+    while window.session.is_busy:
+        QApplication.processEvents()
+        time.sleep(0.001)
+    lasted = time.perf_counter() - start
+    timer.stop()
+    stall = max(b - a for a, b in pairwise(ticks)) * 1000
+    text = f"{stall:.0f} ms while encoding {lasted:.1f} s"
+    print_line("longest stall, ViT-B", text, "100 ms")
+
+
+if __name__ == "__main__":
+    main()

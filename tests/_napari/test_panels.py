@@ -1,0 +1,221 @@
+"""Panels show the session and call its verbs; no viewer is open."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+
+from napari_sam._napari.keybindings import KEYS
+from napari_sam._napari.models import model_states
+from napari_sam._napari.panels.candidates_panel import CandidatesPanel
+from napari_sam._napari.panels.export_panel import ExportPanel
+from napari_sam._napari.panels.help_panel import HelpPanel
+from napari_sam._napari.panels.image_panel import ImagePanel
+from napari_sam._napari.panels.objects_panel import ObjectsPanel
+from napari_sam._napari.panels.prompts_panel import PromptsPanel
+from napari_sam._napari.panels.section import Section
+from napari_sam._napari.panels.status_panel import StatusPanel
+from napari_sam._napari.preferences import Preferences, read_preferences
+from napari_sam.errors import PromptError
+from napari_sam.session.journal import Journal
+
+NARROW = 300
+
+
+@pytest.fixture
+def viewer() -> ViewerModel:
+    model = ViewerModel()
+    model.add_image(np.zeros((60, 70), np.uint8), name="cells", scale=(0.5, 0.5))
+    return model
+
+
+@pytest.fixture
+def link(viewer: ViewerModel, make_link: Callable[..., Any]) -> Any:
+    return make_link(viewer)
+
+
+def commit_two(link: Any) -> None:
+    for place in ((20, 20), (40, 50)):
+        link.session.add_point(place)
+        link.session.commit()
+
+
+def test_candidates_show_their_confidence_and_are_chosen(link: Any, qtbot: Any) -> None:
+    panel = CandidatesPanel(link.session)
+    qtbot.addWidget(panel)
+    assert not panel.commit.isEnabled()
+    link.session.add_point((20, 30))
+    assert [each.text() for each in panel.choices] == ["0.50", "0.90", "0.50"]
+    assert panel.choices[1].isChecked()
+    panel.choices[2].click()
+    assert link.session.candidates.chosen == 2
+    panel.class_name.setText("cell")
+    panel.commit.click()
+    assert link.session.document.objects[1].class_name == "cell"
+    assert "commit object 1" in panel.undo.toolTip()
+    panel.undo.click()
+    panel.redo.click()
+    assert len(link.session.document.objects) == 1
+    panel.overlap.setCurrentIndex(1)
+    panel.overlap.activated.emit(1)
+    assert link.session.overlap == "overwrite"
+    panel.close_panel()
+
+
+def test_table_sorts_names_and_deletes(
+    link: Any, viewer: ViewerModel, qtbot: Any
+) -> None:
+    commit_two(link)
+    panel = ObjectsPanel(link.session, link)
+    qtbot.addWidget(panel)
+    assert panel.count.text() == "2 objects"
+    area = link.session.document.objects[1].area
+    shown = panel.model.data(panel.model.index(0, 3))
+    assert float(shown) == pytest.approx(area / 4, abs=0.5)
+    panel.model.setData(panel.model.index(1, 1), "debris")
+    assert link.session.document.objects[2].class_name == "debris"
+    panel.select(2)
+    assert panel.selected_ids() == [2]
+    panel.buttons[0].click()
+    assert [each.id for each in link.session.document.objects] == [1]
+    panel.close_panel()
+
+
+def test_merge_split_and_review_by_button(link: Any, qtbot: Any) -> None:
+    commit_two(link)
+    panel = ObjectsPanel(link.session, link)
+    qtbot.addWidget(panel)
+    panel.table.selectAll()
+    panel.buttons[1].click()
+    assert len(link.session.document.objects) == 1
+    qtbot.waitUntil(lambda: panel.model.rowCount() == 1)
+    panel.select(1)
+    panel.buttons[2].click()
+    assert len(link.session.document.objects) == 2
+    qtbot.waitUntil(lambda: panel.model.rowCount() == 2)
+    panel.review()
+    assert len(panel.selected_ids()) == 1
+    panel.close_panel()
+
+
+def test_an_error_is_said_in_red_and_no_nonsense_after_it(
+    link: Any, qtbot: Any
+) -> None:
+    panel = StatusPanel(link.session, link)
+    qtbot.addWidget(panel)
+    link.session.events.failed.emit(PromptError("Click on the image."))
+    assert panel.text.text() == "Click on the image."
+    assert "color" in panel.text.styleSheet()
+    panel.close_panel()
+
+
+def test_what_a_crash_left_can_be_brought_back(
+    link: Any, viewer: ViewerModel, make_link: Callable[..., Any], qtbot: Any
+) -> None:
+    assert isinstance(link.work.journal, Journal)
+    commit_two(link)
+    again = ViewerModel()
+    again.add_image(np.zeros((60, 70), np.uint8), name="cells")
+    other = make_link(again)
+    panel = StatusPanel(other.session, other)
+    qtbot.addWidget(panel)
+    assert "2 edits" in panel.restore.text()
+    panel.restore.click()
+    np.testing.assert_array_equal(
+        other.session.document.store.data, link.session.document.store.data
+    )
+    assert panel.restore.isHidden()
+    panel.close_panel()
+
+
+def test_tools_follow_keys_and_keys_tools(link: Any, qtbot: Any) -> None:
+    panel = PromptsPanel(link.session, link)
+    qtbot.addWidget(panel)
+    assert panel.tools["point"].isChecked()
+    keys = {key: action for key, _, action in KEYS}
+    keys["B"](link)
+    assert panel.tools["box"].isChecked()
+    panel.tools["point"].click()
+    assert link.tool == "point"
+    keys["X"](link)
+    assert panel.negative.isChecked()
+    panel.hover.click()
+    assert link.hover
+    panel.close_panel()
+
+
+def test_every_key_is_in_the_help(qtbot: Any) -> None:
+    panel = HelpPanel()
+    qtbot.addWidget(panel)
+    text = panel.findChildren(type(panel).__mro__[1])[0].text()
+    for key, words, _ in KEYS:
+        assert key.replace("Control", "Ctrl") in text
+        assert words in text
+
+
+def test_models_say_whether_they_are_here(link: Any, qtbot: Any) -> None:
+    panel = ImagePanel(link.session, link)
+    qtbot.addWidget(panel)
+    texts = [panel.models.itemText(i) for i in range(panel.models.count())]
+    assert texts[0] == "pocket  (bundled)"
+    assert any("download" in text and "MB" in text for text in texts)
+    assert [each.name for each in model_states() if each.is_here] == ["pocket"]
+    away = next(i for i, text in enumerate(texts) if "download" in text)
+    panel.models.setCurrentIndex(away)
+    panel.models.activated.emit(away)
+    assert not panel.download.isHidden()
+    assert "not on this machine" in panel.state.text()
+    panel.close_panel()
+
+
+def test_panels_fit_a_narrow_dock(link: Any, qtbot: Any) -> None:
+    session = link.session
+    for panel in (
+        ImagePanel(session, link),
+        PromptsPanel(session, link),
+        CandidatesPanel(session),
+        ObjectsPanel(session, link),
+        ExportPanel(session, link),
+        StatusPanel(session, link),
+    ):
+        qtbot.addWidget(panel)
+        assert panel.minimumSizeHint().width() <= NARROW, type(panel).__name__
+        panel.close_panel()
+
+
+def test_sections_fold(qtbot: Any) -> None:
+    section = Section("Keys", HelpPanel(), opened=False)
+    qtbot.addWidget(section)
+    assert section.content.isHidden()
+    section.open()
+    assert not section.content.isHidden()
+
+
+def test_export_and_session_files(link: Any, qtbot: Any, tmp_path: Path) -> None:
+    commit_two(link)
+    panel = ExportPanel(link.session, link)
+    qtbot.addWidget(panel)
+    told: list[Exception] = []
+    link.session.events.failed.connect(told.append)
+    panel.write(tmp_path / "labels.tif")
+    panel.save_to(tmp_path / "work.json")
+    assert json.loads((tmp_path / "work.json").read_text())["image"] == "cells"
+    end = link.session.document.store.data.copy()
+    link.session.delete([1, 2])
+    link.session.start(np.zeros((60, 70), np.int32))
+    panel.open_from(tmp_path / "work.json")
+    np.testing.assert_array_equal(link.session.document.store.data, end)
+    assert told == []
+    panel.open_from(tmp_path / "labels.tif")
+    assert "no session file" in str(told[0])
+
+
+def test_preferences_have_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("napari_sam._napari.preferences._settings", lambda: None)
+    assert read_preferences() == Preferences()
