@@ -12,6 +12,7 @@ from napari_sam.cli.demo import demo
 from napari_sam.cli.evaluate import evaluate
 from napari_sam.cli.info import info
 from napari_sam.cli.segment import segment
+from napari_sam.cli.track import track
 from napari_sam.cli.train import train
 from napari_sam.cli.train_text import train_text
 from napari_sam.errors import NapariSamError
@@ -27,6 +28,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command("segment")(segment)
+app.command("track")(track)
 app.add_typer(models.app, name="models")
 app.command("demo")(demo)
 app.command("info")(info)

@@ -21,18 +21,62 @@ Progress = Callable[[int, int | None], object]
 
 
 class PlaneFinder(Protocol):
-    """Finds the objects of a predictor's image."""
+    """Finds the objects of one slice."""
 
-    def __call__(self, predictor: SamPredictor) -> Sequence[MaskRecord]:
+    def __call__(
+        self, predictor: SamPredictor, planes: VolumePlanes, index: int
+    ) -> Sequence[MaskRecord]:
         """Return masks, none of which overlap."""
         ...
 
 
-def find_everything(predictor: SamPredictor) -> Sequence[MaskRecord]:
+def find_everything(
+    predictor: SamPredictor, planes: VolumePlanes, index: int
+) -> Sequence[MaskRecord]:
     """Find all objects of one slice with the model's own automatic segmentation."""
     from napari_sam.inference.automatic import segment_everything
 
+    predictor.set_embedding(planes.get(index).embedding)
     return segment_everything(predictor).records
+
+
+def find_named(
+    predictor: SamPredictor,
+    phrases: Sequence[str],
+    clip: str = "clip_pocket",
+    threshold: float | None = None,
+) -> PlaneFinder:
+    """Return what finds the objects that words name in one slice.
+
+    Parameters
+    ----------
+    predictor : SamPredictor
+    phrases : sequence of str
+        See `napari_sam.text.phrases`.
+    clip : str
+        See `napari_sam.text.clip`.
+    threshold : float, optional
+        Least text score.
+
+    Raises
+    ------
+    PromptError, ModelError, CheckpointError
+        As `TextSegmenter`.
+    """
+    from napari_sam.inference.text_prompt import TextSegmenter
+    from napari_sam.inference.text_selection import DEFAULT_THRESHOLD
+
+    text = TextSegmenter(predictor, clip)
+    least = DEFAULT_THRESHOLD if threshold is None else threshold
+
+    def find(
+        _predictor: SamPredictor, planes: VolumePlanes, index: int
+    ) -> Sequence[MaskRecord]:
+        image, settings = planes.raw(index)
+        chosen = text.candidates(image, list(phrases), **settings).select(least)
+        return [each.record for each in chosen.instances]
+
+    return find
 
 
 def segment_volume(
@@ -59,7 +103,7 @@ def segment_volume(
     channel_axis : int, optional
         Axis of the volume's channels.
     find : callable, optional
-        Finds the objects of one slice, whose image is set.
+        Finds the objects of one slice; everything by default.
     links : LinkSettings, optional
         How masks of neighbouring slices become one object.
     refine : bool
@@ -117,8 +161,7 @@ class _Walk:
             if self._should_cancel and self._should_cancel():
                 self.cancelled = True
                 return
-            self._predictor.set_embedding(self._planes.get(index).embedding)
-            yield self._find(self._predictor)
+            yield self._find(self._predictor, self._planes, index)
             if self._progress:
                 self._progress(index + 1, length)
 

@@ -100,19 +100,29 @@ class VolumePlanes:
         index : int
         """
         if index not in self._kept:
-            self.prepare([index])
             self._trim()
             self._kept[index] = self._embed(index)
             self.encoded += 1
         self._kept.move_to_end(index)
         return self._kept[index]
 
+    def raw(self, index: int) -> tuple[NDArray[Any], dict[str, Any]]:
+        """Return a slice as it is stored, and how `SamPredictor.set_image` reads it.
+
+        Parameters
+        ----------
+        index : int
+        """
+        self.prepare([index])
+        settings = {
+            "channel_axis": self.source.channel_axis,
+            "contrast_limits": self._limits,
+        }
+        return self.source.read(index), settings
+
     def _embed(self, index: int) -> Plane:
-        pixels = self._predictor.preprocess(
-            self.source.read(index),
-            channel_axis=self.source.channel_axis,
-            contrast_limits=self._limits,
-        )
+        image, settings = self.raw(index)
+        pixels = self._predictor.preprocess(image, **settings)
         brightness = pixels.mean(axis=0) / max(1.0, float(pixels.max()))
         return Plane(self._predictor.framing.encode(pixels), brightness)
 

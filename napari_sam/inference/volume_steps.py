@@ -28,6 +28,8 @@ from napari_sam.structures import (
 CUES = ("mask", "box", "points", "point")
 # Points inside a mask when several are given.
 INNER_POINTS = 3
+# What stands out less, in brightness of 0 to 1, is known by its outline alone.
+FAINT = 0.08
 # A step's shift counts no more than this, in shares of the object's size.
 LARGEST_SHIFT = 0.5
 
@@ -41,6 +43,9 @@ class PropagationSettings:
     cues : tuple of str
         What of the neighbour's mask is given to the model: "mask" its logits, "box",
         "points" up to three well inside, or "point" the innermost one.
+    mask_scale, mask_bias : float
+        The logits are multiplied by the one, and then lowered by the other: without
+        support from the next slice a mask should fade, not stay.
     min_predicted_iou : float
         The object has ended where the model rates its mask lower.
     min_stability : float
@@ -51,7 +56,7 @@ class PropagationSettings:
         Or where the area grows or shrinks by more.
     min_contrast : float
         Or where the object stands out from its surroundings by less than this share of
-        what it did in the prompted slice; 0 turns the rule off.
+        the most that it did on the way; 0 turns the rule off.
     patience : int
         Slices in a row that may fail before the object has ended; those that fail are
         left out unless a later one succeeds.
@@ -69,12 +74,14 @@ class PropagationSettings:
         If a setting is unknown or out of range.
     """
 
-    cues: tuple[str, ...] = ("mask", "box")
-    min_predicted_iou: float = 0.5
-    min_stability: float = 0.5
+    cues: tuple[str, ...] = ("mask",)
+    mask_scale: float = 1.0
+    mask_bias: float = 0.0
+    min_predicted_iou: float = 0.35
+    min_stability: float = 0.0
     min_overlap: float = 0.3
     max_area_ratio: float = 2.5
-    min_contrast: float = 0.0
+    min_contrast: float = 0.6
     patience: int = 1
     momentum: float = 0.5
     spacing: tuple[float, float, float] | None = None
@@ -120,7 +127,7 @@ class Follower:
     shift : tuple of float
         (rows, columns) of the last step.
     contrast : float
-        How much it stood out where it was prompted.
+        The most that it stood out so far; 0 if that says nothing.
     failures : int
         Slices in a row in which it was not found.
     """
@@ -162,10 +169,15 @@ def projected_prompts(
     box = _moved_box(follower.seen, shift, shape)
     if box is None:
         return None
+    mask = None
+    if "mask" in settings.cues:
+        mask = _moved_mask(follower, shift, shape, settings)
+        if not (mask.values > 0).any():
+            return None
     return PromptSet(
         points=_moved_points(follower.seen, shift, shape, settings.cues),
         box=box if "box" in settings.cues else None,
-        mask=_moved_mask(follower, shift, shape) if "mask" in settings.cues else None,
+        mask=mask,
     )
 
 
@@ -221,13 +233,17 @@ def inner_points(mask: NDArray[np.bool_], count: int) -> NDArray[np.int64]:
 
 
 def _moved_mask(
-    follower: Follower, shift: tuple[float, float], shape: tuple[int, int]
+    follower: Follower,
+    shift: tuple[float, float],
+    shape: tuple[int, int],
+    settings: PropagationSettings,
 ) -> MaskPrompt:
     if follower.logits is not None and follower.frame is not None:
         row, col = follower.frame.origin
         origin = (row + shift[0], col + shift[1])
         frame = Frame(origin, follower.frame.step, follower.frame.shape)
-        return MaskPrompt(follower.logits, frame)
+        logits = follower.logits * np.float32(settings.mask_scale)
+        return MaskPrompt(logits - np.float32(settings.mask_bias), frame)
     whole = np.zeros(shape, dtype=bool)
     rows, cols = (round(each) for each in shift)
     places = np.argwhere(follower.seen.record.mask) + follower.seen.record.origin
@@ -248,7 +264,7 @@ class Change:
     area_ratio : float
         The larger of both areas by the smaller, at least 1.
     contrast : float
-        How much it stands out, by what it did in the prompted slice.
+        How much it stands out, by the most that it did so far.
     shift : tuple of float
         (rows, columns) from the neighbour's centre to its own.
     """
@@ -277,15 +293,13 @@ def measure_change(
     settings : PropagationSettings
     """
     seen, shift = follower.seen, follower.expected_shift(settings.momentum)
-    contrast = 1.0
-    if follower.contrast:
-        contrast = stand_out(found, plane) / follower.contrast
+    stands_out = stand_out(found, plane) if follower.contrast else 0.0
     areas = sorted((max(seen.area, 1), max(found.area, 1)))
     centre, before = _centre(found), _centre(seen)
     return Change(
         slice_iou(seen, found, (round(shift[0]), round(shift[1]))),
         areas[1] / areas[0],
-        contrast,
+        stands_out / follower.contrast if follower.contrast else 1.0,
         (centre[0] - before[0], centre[1] - before[1]),
     )
 
@@ -307,6 +321,18 @@ def end_reason(
     if change.contrast < settings.min_contrast:
         return "fades into its surroundings"
     return None
+
+
+def first_contrast(found: SliceMask, plane: NDArray[np.float32]) -> float:
+    """`stand_out` of a prompted mask; 0 if it is too faint to judge others by.
+
+    Parameters
+    ----------
+    found : SliceMask
+    plane : ndarray of float32, shape (rows, columns)
+    """
+    contrast = stand_out(found, plane)
+    return contrast if abs(contrast) >= FAINT else 0.0
 
 
 def stand_out(found: SliceMask, plane: NDArray[np.float32]) -> float:

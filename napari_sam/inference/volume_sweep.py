@@ -23,9 +23,9 @@ from napari_sam.inference.volume_steps import (
     Follower,
     PropagationSettings,
     end_reason,
+    first_contrast,
     measure_change,
     projected_prompts,
-    stand_out,
 )
 from napari_sam.structures import (
     MaskPrediction,
@@ -256,7 +256,7 @@ class Sweep:
             found = Follower(seen)
         contrast = 0.0
         if self._settings.min_contrast:
-            contrast = stand_out(seen, self._planes.get(index).brightness)
+            contrast = first_contrast(seen, self._planes.get(index).brightness)
         return replace(found, contrast=contrast)
 
     # Steps
@@ -284,7 +284,9 @@ class Sweep:
             seen = replace(answer.seen, confidence=_confidence(answer.seen, change))
             moved = replace(answer, seen=seen, shift=change.shift)
             self._fill_gap(identifier, index, direction, follower, seen)
-            followers[identifier] = replace(moved, contrast=follower.contrast)
+            followers[identifier] = replace(
+                moved, contrast=follower.contrast * max(change.contrast, 1.0)
+            )
             found[identifier] = seen
         return found
 

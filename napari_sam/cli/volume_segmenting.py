@@ -1,0 +1,249 @@
+"""The work of ``napari-sam segment --axes`` and ``napari-sam track``."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_sam.cli.progress import progress_bar
+from napari_sam.cli.segmenting import load_predictor
+from napari_sam.cli.stacks import Stack, read_stack, write_stack
+from napari_sam.errors import ImageError, PromptError
+from napari_sam.export.files import replacing
+
+if TYPE_CHECKING:
+    from napari_sam.inference.predictor import SamPredictor
+    from napari_sam.inference.volume import VolumeSegmenter
+    from napari_sam.inference.volume_automatic import PlaneFinder
+    from napari_sam.inference.volume_result import VolumeSegmentation
+
+
+@dataclass(frozen=True, eq=False)
+class VolumeJob:
+    """What a user asked for; see ``napari-sam segment --help``."""
+
+    image: Path
+    out: Path
+    axes: str | None = None
+    points: tuple[tuple[float, ...], ...] = ()
+    negatives: tuple[tuple[float, ...], ...] = ()
+    auto: bool = False
+    phrases: tuple[str, ...] = ()
+    text_threshold: float | None = None
+    each_point: bool = False
+    propagate: bool = True
+    refine: bool = False
+    clip: str = "clip_pocket"
+    model: str = "pocket"
+    device: str = "auto"
+    dtype: str = "auto"
+    table: Path | None = None
+
+
+def run_volume_job(job: VolumeJob) -> VolumeSegmentation:
+    """Segment a stack and write the results.
+
+    Parameters
+    ----------
+    job : VolumeJob
+
+    Returns
+    -------
+    VolumeSegmentation
+
+    Raises
+    ------
+    NapariSamError
+        The file, its axes, a prompt, the model or an output cannot be used.
+    """
+    stack = read_stack(job.image, job.axes)
+    if len(stack.spatial_axes) != 3:
+        raise ImageError(
+            f"{job.image.name} has the axes {stack.axes}: segment takes three, such "
+            "as ZYX or TYX, besides channels; use 'napari-sam track' for TZYX."
+        )
+    predictor = load_predictor(job.model, job.device, job.dtype)
+    found = segment_stack(job, stack, predictor)
+    write_stack(job.out, found.labels(), stack.spatial_axes, stack.spacing)
+    if job.table is not None:
+        write_volume_table(job.table, found, stack)
+    return found
+
+
+def segment_stack(
+    job: VolumeJob, stack: Stack, predictor: SamPredictor
+) -> VolumeSegmentation:
+    """Segment one stack as a job asks; see `run_volume_job`."""
+    from napari_sam.inference.linking import LinkSettings
+    from napari_sam.inference.volume import VolumeSegmenter
+    from napari_sam.inference.volume_automatic import segment_volume
+    from napari_sam.inference.volume_steps import PropagationSettings
+
+    walked = stack.spatial_axes[0]
+    spacing = stack.voxel(stack.spatial_axes) if walked == "Z" else None
+    settings = PropagationSettings(spacing=_three(spacing))
+    segmenter = VolumeSegmenter(predictor, settings)
+    axis = stack.axes.index(walked)
+    with progress_bar(f"Segmenting {job.image.name}") as advance:
+        if job.auto or job.phrases:
+            return segment_volume(
+                segmenter,
+                stack.image,
+                axis=axis,
+                channel_axis=stack.channel_axis,
+                find=plane_finder(job, predictor),
+                links=LinkSettings(anisotropy=settings.anisotropy),
+                refine=job.refine,
+                progress=advance,
+            )
+        return _propagate(job, stack, segmenter, axis, advance)
+
+
+def _three(spacing: tuple[float, ...] | None) -> tuple[float, float, float] | None:
+    if spacing is None:
+        return None
+    step, rows, cols = spacing
+    return step, rows, cols
+
+
+def plane_finder(job: VolumeJob, predictor: SamPredictor) -> PlaneFinder:
+    """Return what finds the objects of one slice: everything, or what words name."""
+    from napari_sam.inference.volume_automatic import find_everything, find_named
+
+    if not job.phrases:
+        return find_everything
+    return find_named(predictor, job.phrases, job.clip, job.text_threshold)
+
+
+def _propagate(
+    job: VolumeJob,
+    stack: Stack,
+    segmenter: VolumeSegmenter,
+    axis: int,
+    advance: Callable[[int, int | None], None],
+) -> VolumeSegmentation:
+    from napari_sam.structures import PointPrompt, PromptSet
+
+    clicks: dict[int, dict[int, list[PointPrompt]]] = {}
+    for number, point in enumerate(_checked(job.points), start=1):
+        owner = number if job.each_point else 1
+        _add(clicks, [owner], point, positive=True)
+    for point in _checked(job.negatives):
+        _add(clicks, list(clicks), point, positive=False)
+    prompts = {
+        n: {index: PromptSet(points=tuple(each)) for index, each in slices.items()}
+        for n, slices in clicks.items()
+    }
+    limits = None
+    if not job.propagate:
+        places = [index for each in prompts.values() for index in each]
+        limits = (max(min(places, default=0), 0), max(places, default=0) + 1)
+    return segmenter.propagate(
+        stack.image,
+        prompts,
+        axis=axis,
+        channel_axis=stack.channel_axis,
+        limits=limits,
+        progress=advance,
+    )
+
+
+def _checked(points: Sequence[tuple[float, ...]]) -> list[tuple[float, ...]]:
+    for point in points:
+        if len(point) != 3:
+            raise PromptError(
+                "In a stack a point has three numbers, slice, row and column: "
+                "--point Z,Y,X."
+            )
+    return list(points)
+
+
+def _add(
+    clicks: dict[int, dict[int, list[Any]]],
+    owners: Sequence[int],
+    point: tuple[float, ...],
+    positive: bool,
+) -> None:
+    """Add a click; a negative one counts where its slice has positive ones."""
+    from napari_sam.structures import PointPrompt
+
+    index = round(point[0])
+    for owner in owners:
+        slices = clicks.setdefault(owner, {})
+        if positive or index in slices:
+            click = PointPrompt((point[1], point[2]), positive)
+            slices.setdefault(index, []).append(click)
+
+
+def write_volume_table(path: Path, found: VolumeSegmentation, stack: Stack) -> None:
+    """Write one row for each object: size, place and confidence.
+
+    Raises
+    ------
+    ExportError
+        The file cannot be written.
+    """
+    voxel = stack.voxel(stack.spatial_axes)
+    physical = [] if voxel is None or "T" in stack.spatial_axes else ["volume_um3"]
+    names = ["id", "voxels", *physical, "first_slice", "last_slice"]
+    names += ["confidence", "worst_slice", "worst_confidence"]
+    with (
+        replacing(path) as partial,
+        partial.open("w", newline="", encoding="utf-8") as file,
+    ):
+        writer = csv.writer(file)
+        writer.writerow(names)
+        for identifier, each in sorted(found.objects.items()):
+            if not each.slices:
+                continue
+            rated = each.confidence
+            worst = min(rated, key=lambda n: rated[n])
+            size = [f"{each.voxels * np.prod(voxel):.6g}"] if physical and voxel else []
+            row = [identifier, each.voxels, *size, min(rated), max(rated)]
+            row += [f"{np.mean(list(rated.values())):.4f}", worst]
+            writer.writerow([*row, f"{rated[worst]:.4f}"])
+
+
+def print_volume(job: VolumeJob, found: VolumeSegmentation, as_json: bool) -> None:
+    """Print what was found and where it was written."""
+    from napari_sam.cli.reports import print_json
+
+    objects = [
+        {
+            "id": identifier,
+            "voxels": each.voxels,
+            "slices": [min(each.slices), max(each.slices)],
+            "confidence": round(float(np.mean(list(each.confidence.values()))), 4),
+            "worst_slice": each.worst_slice(),
+            "ended": {way: list(why) for way, why in each.ended.items()},
+        }
+        for identifier, each in sorted(found.objects.items())
+        if each.slices
+    ]
+    if as_json:
+        print_json(
+            {
+                "image": str(job.image),
+                "shape": list(found.shape),
+                "out": str(job.out),
+                "table": None if job.table is None else str(job.table),
+                "objects": objects,
+            }
+        )
+        return
+    import typer
+
+    for each in objects:
+        first, last = each["slices"]
+        typer.echo(
+            f"{each['id']:>5}  {each['voxels']:>9} voxels  slices {first}-{last}  "
+            f"confidence {each['confidence']:.3f}"
+        )
+    for path in (job.out, job.table):
+        if path is not None:
+            typer.echo(f"Wrote {path}")

@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from napari_sam.errors import PromptError
+from napari_sam.geometry import mask_to_box
+from napari_sam.inference.linking import LinkSettings, link_slices
+from napari_sam.inference.volume import VolumeSegmenter
+from napari_sam.inference.volume_automatic import segment_volume
+from napari_sam.inference.volume_planes import VolumePlanes
+from napari_sam.structures import MaskRecord
+
+from .volume_fakes import BrightPredictor, balls
+
+SHAPE = (20, 40, 44)
+TWO = [(7, 12, 12), (12, 27, 30)]
+
+
+def records(plane: np.ndarray) -> list[MaskRecord]:
+    found = []
+    for identifier in np.unique(plane[plane > 0]):
+        mask = plane == identifier
+        row0, col0, row1, col1 = mask_to_box(mask) or (0, 0, 0, 0)
+        part = mask[row0:row1, col0:col1]
+        found.append(MaskRecord(part, (row0, col0), 0.8, 0.9))
+    return found
+
+
+def shuffled(labels: np.ndarray) -> list[Sequence[MaskRecord]]:
+    """The objects of each slice, in another order in each."""
+    generator = np.random.default_rng(0)
+    planes = [records(plane) for plane in labels]
+    for each in planes:
+        generator.shuffle(each)  # type: ignore[arg-type]
+    return planes
+
+
+def test_slices_are_linked_whatever_their_order() -> None:
+    labels = balls(SHAPE, TWO, 6.5)
+    found = link_slices(shuffled(labels), SHAPE)
+    np.testing.assert_array_equal(found.labels(), labels)
+
+
+def test_a_missing_slice_is_bridged_and_two_are_not() -> None:
+    labels = balls(SHAPE, TWO[:1], 6.5)
+    planes = shuffled(labels)
+    planes[7] = []
+    found = link_slices(planes, SHAPE)
+    assert len(found.objects) == 1
+    assert (found.labels()[7] > 0).sum() > 0.8 * (labels[7] > 0).sum()
+    planes[8] = []
+    assert len(link_slices(planes, SHAPE).objects) == 2
+    assert len(link_slices(planes, SHAPE, settings=LinkSettings(gap=2)).objects) == 1
+
+
+def test_small_and_flat_objects_are_dropped() -> None:
+    labels = balls(SHAPE, TWO[:1], 6.5)
+    labels[3, 30:36, 30:36] = 2
+    labels[10:14, 35:37, 5:7] = 3
+    assert set(link_slices(shuffled(labels), SHAPE).objects) == {1}
+    all_kept = LinkSettings(min_slices=1, min_voxels=1)
+    assert len(link_slices(shuffled(labels), SHAPE, settings=all_kept).objects) == 3
+
+
+def test_the_best_overlaps_together_decide() -> None:
+    # Greedily, the long bar would go on in the middle and the short one end.
+    labels = np.zeros((2, 10, 30), np.int32)
+    labels[0, 2:8, 0:10], labels[0, 2:8, 10:20] = 1, 2
+    labels[1, 2:8, 3:13], labels[1, 2:8, 13:23] = 1, 2
+    found = link_slices(shuffled(labels), labels.shape)
+    np.testing.assert_array_equal(found.labels() > 0, labels > 0)
+    for each in found.objects.values():
+        assert len(each.slices) == 2
+
+
+def test_thick_slices_may_overlap_less() -> None:
+    labels = np.zeros((2, 10, 30), np.int32)
+    labels[0, 2:8, 0:10] = labels[1, 2:8, 6:16] = 1
+    assert not link_slices(shuffled(labels), labels.shape).objects
+    thick = LinkSettings(anisotropy=4)
+    assert len(link_slices(shuffled(labels), labels.shape, settings=thick).objects) == 1
+    with pytest.raises(PromptError, match="min_iou"):
+        LinkSettings(min_iou=2)
+
+
+@pytest.mark.parametrize("refine", [False, True])
+def test_a_volume_is_segmented_without_prompts(refine: bool) -> None:
+    labels = balls(SHAPE, TWO, 6.5)
+    volume = np.where(labels > 0, 255, 0).astype(np.uint8)
+    segmenter = VolumeSegmenter(BrightPredictor())  # type: ignore[arg-type]
+
+    def find(_: object, __: VolumePlanes, index: int) -> list[MaskRecord]:
+        # The last slices of each object are not found: refinement adds them.
+        return records(labels[index]) if 3 <= index <= 16 else []
+
+    found = segment_volume(segmenter, volume, find=find, refine=refine)
+    wanted = labels.copy()
+    if not refine:
+        wanted[:3] = wanted[17:] = 0
+    np.testing.assert_array_equal(found.labels(), wanted)
+
+
+def test_cancelling_keeps_the_slices_done() -> None:
+    labels = balls(SHAPE, TWO, 6.5)
+    segmenter = VolumeSegmenter(BrightPredictor())  # type: ignore[arg-type]
+    done: list[int] = []
+    found = segment_volume(
+        segmenter,
+        np.where(labels > 0, 255, 0).astype(np.uint8),
+        find=lambda _, __, index: records(labels[index]),
+        progress=lambda n, _: done.append(n),
+        should_cancel=lambda: len(done) == 6,
+    )
+    assert not found.complete
+    assert found.indices == [1, 2, 3, 4, 5]
