@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from napari_sam.cli.progress import progress_bar
 from napari_sam.cli.segmenting import load_predictor
@@ -50,7 +51,11 @@ def run_text_training(job: TextTrainJob) -> Iterator[str]:
     from napari_sam.training.text import WordRecipe, save_words, teach_words
 
     recipe = WordRecipe.bundled() if job.bundled else WordRecipe({})
-    given = {"synthetic": job.synthetic, "steps": job.steps, "seed": job.seed}
+    given: dict[str, Any] = {
+        "synthetic": job.synthetic,
+        "steps": job.steps,
+        "seed": job.seed,
+    }
     recipe = replace(recipe, **{k: v for k, v in given.items() if v is not None})
     predictor = load_predictor(job.model, job.device, "auto")
     clip = load_clip(job.clip)

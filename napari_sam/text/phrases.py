@@ -13,7 +13,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from difflib import SequenceMatcher
 
 from napari_sam.errors import PromptError
 
@@ -32,9 +31,8 @@ COMMAND = re.compile(
     r"((all|every|each|any|some|the|a|an)\s+)*(of\s+)?(the\s+)?",
     re.IGNORECASE,
 )
-# Two words are the same but for a slip of the finger from this similarity on.
-SAME_WORD = 0.85
-SHORTEST_TYPO = 5
+# From these lengths on a word may have one slip of the finger, or two.
+SLIPS_FROM = (5, 10)
 
 
 @dataclass(frozen=True)
@@ -174,13 +172,36 @@ def match_known(phrase: str, known: Iterable[str]) -> str | None:
         As it is known.
     """
     wanted = singular(phrase)
-    best, closest = 0.0, None
+    allowed = sum(len(wanted) >= length for length in SLIPS_FROM)
+    best: tuple[int, str | None] = (allowed + 1, None)
     for each in known:
         other = singular(each)
         if other == wanted:
             return each
-        likeness = SequenceMatcher(None, wanted, other).ratio()
-        if likeness > best and wanted[:1] == other[:1]:
-            best, closest = likeness, each
-    long_enough = len(wanted) >= SHORTEST_TYPO
-    return closest if long_enough and best >= SAME_WORD else None
+        if allowed and wanted[:1] == other[:1]:
+            best = min(best, (count_slips(wanted, other), each), key=lambda b: b[0])
+    return best[1]
+
+
+def count_slips(one: str, other: str) -> int:
+    """Letters to add, drop, change or swap with the next, to make one of the other.
+
+    The optimal string alignment distance.
+
+    Parameters
+    ----------
+    one, other : str
+    """
+    before: list[int] = []
+    row = list(range(len(other) + 1))
+    for i, letter in enumerate(one, start=1):
+        older, before, row = before, row, [i]
+        for j, wanted in enumerate(other, start=1):
+            cost = min(
+                before[j] + 1, row[j - 1] + 1, before[j - 1] + (letter != wanted)
+            )
+            swapped = (
+                i > 1 and j > 1 and letter == other[j - 2] and one[i - 2] == wanted
+            )
+            row.append(min(cost, older[j - 2] + 1) if swapped else cost)
+    return row[-1]

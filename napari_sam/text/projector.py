@@ -161,7 +161,7 @@ def load_head(path: Path) -> tuple[WordHead, Binding]:
     first, last = tensors["layers.0.weight"], tensors["layers.6.weight"]
     head = WordHead(first.shape[1], last.shape[0], first.shape[0])
     head.load_state_dict(tensors)
-    return head.eval(), binding
+    return head.eval().requires_grad_(False), binding
 
 
 def save_projection(projection: TextProjection, binding: Binding, path: Path) -> None:
@@ -192,7 +192,7 @@ def load_projection(path: Path) -> tuple[TextProjection, Binding]:
     tokens, width = state["type_embedding"].shape
     projection = TextProjection(state["norm.weight"].shape[0], width, tokens)
     projection.load_state_dict(state)
-    return projection.eval(), binding
+    return projection.eval().requires_grad_(False), binding
 
 
 def _save(tensors: Mapping[str, Tensor], binding: Binding, path: Path) -> None:

@@ -82,6 +82,8 @@ def test_what_asks_for_nothing_is_refused(text: str, reason: str) -> None:
         ("Nuclei", "nuclei"),
         ("cell", "cells"),
         ("nucleii", "nuclei"),
+        ("nuclie", "nuclei"),
+        ("nucleoli", None),
         ("mitochondira", "mitochondria"),
         ("bacterai", "bacteria"),
         ("dog", None),
