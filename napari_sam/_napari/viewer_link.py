@@ -80,7 +80,10 @@ class ViewerLink:
         self._refresh_objects = Throttle(self._show_objects)
         self._ask_hover = Throttle(self._hover_at)
         self._settle = Debounce(self._settled, SETTLE_MS)
+        # Napari selects a layer only after it told of it.
+        self._activate_soon = Debounce(lambda _: self.activate(), 0)
         self._waiting = (
+            self._activate_soon,
             self._draw_mask,
             self._draw_drag,
             self._refresh_objects,
@@ -114,6 +117,12 @@ class ViewerLink:
     def work(self) -> ImageWork | None:
         """What belongs to that image: document, objects layer, journal."""
         return None if self._image is None else self._work.get(self._image)
+
+    @property
+    def is_active(self) -> bool:
+        """Whether one of our layers is active, so that clicks and keys go to us."""
+        active = self._viewer.layers.selection.active
+        return active is not None and active in self._own_layers()
 
     @property
     def tool(self) -> Tool:
@@ -316,6 +325,7 @@ class ViewerLink:
         self._connections.add(layer.events.name, self._listed)
         if self.session.draft.is_empty:
             self.choose_image(layer)
+            self._activate_soon()
         self.images_changed.emit()
 
     def _removed(self, event: Any) -> None:

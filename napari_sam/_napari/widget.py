@@ -32,6 +32,7 @@ from napari_sam._napari.panels.text_panel import TextPanel
 from napari_sam._napari.preferences import read_preferences
 from napari_sam._napari.proposals_layer import ProposalsLayer
 from napari_sam._napari.software_gl import keep_triton_out
+from napari_sam._napari.tab_key import TabKey
 from napari_sam._napari.viewer_link import ViewerLink
 from napari_sam.conflict import rival_warning
 from napari_sam.session import ModelChoice, Session, ThreadRunner
@@ -75,6 +76,9 @@ class SamWidget(QWidget):
             ],
             self.session,
         )
+        self._tab_key = TabKey(
+            lambda: self.link.is_active, self.session.next_candidate, self
+        )
         self._lay_out()
         self._add_shortcuts()
         self.destroyed.connect(self._closer)
@@ -91,6 +95,13 @@ class SamWidget(QWidget):
         """Close the session with the widget."""
         self.close_session()
         super().closeEvent(event)
+
+    def showEvent(self, event: Any) -> None:
+        """Find the canvas: now the widget is in the viewer's window."""
+        super().showEvent(event)
+        window = self.window()
+        if window is not None:
+            self._tab_key.install(window)
 
     def _make_panels(self) -> dict[str, tuple[Any, bool]]:
         session, link, proposals = self.session, self.link, self.proposals

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,9 @@ from napari_sam.session.engine import Steps
 from napari_sam.session.session import Session
 from napari_sam.session.view import ImageView
 from napari_sam.structures import Frame, MaskPrediction, MaskRecord, Provenance
+
+if TYPE_CHECKING:
+    from napari_sam.inference.automatic import Method
 
 # A mask given as bool, seen as logits.
 SURE = 8.0
@@ -163,16 +166,27 @@ def to_finding(proposal: Proposal, view: ImageView, model: str) -> Finding:
     )
 
 
-def find_everything(session: Session, proposals: Proposals, **parameters: Any) -> None:
-    """Propose everything in the view, by a grid of points.
+def find_everything(
+    session: Session,
+    proposals: Proposals,
+    method: Method = "dense",
+    *,
+    grid: dict[str, Any] | None = None,
+    settings: dict[str, Any] | None = None,
+) -> None:
+    """Propose every object in the view.
 
     Parameters
     ----------
     session : Session
     proposals : Proposals
         Where the result is shown, when it is there.
-    **parameters
-        Of `napari_sam.inference.grid.AutomaticMaskGenerator`.
+    method : {"dense", "grid"}
+        See `napari_sam.inference.automatic.segment_everything`.
+    grid : dict, optional
+        Of `AutomaticMaskGenerator`, for "grid".
+    settings : dict, optional
+        Of `InstanceSettings`.
 
     Raises
     ------
@@ -183,8 +197,10 @@ def find_everything(session: Session, proposals: Proposals, **parameters: Any) -
     class_name, worker = session.class_name, session.engine.worker
 
     def work(steps: Steps) -> list[Proposal]:
-        records = worker.everything(view, steps.report, parameters)
-        return [Proposal(record, class_name) for record in records]
+        records = worker.everything(
+            view, method, grid or {}, settings or {}, steps.report
+        )
+        return [Proposal(each, class_name, method=method) for each in records]
 
     def done(found: list[Proposal]) -> None:
         proposals.show(view, found)

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from napari_sam.errors import ModelError
-from napari_sam.geometry import mask_to_box
 from napari_sam.session.tidying import tidy
 from napari_sam.session.view import ImageView, to_view
 from napari_sam.structures import MaskPrediction, MaskRecord, PromptSet
 
 if TYPE_CHECKING:
+    from napari_sam.inference.automatic import Method
     from napari_sam.inference.framing import ImageEmbedding
     from napari_sam.inference.predictor import SamPredictor
 
@@ -122,31 +122,49 @@ class Worker:
         return tidy(self._guarded(ask))
 
     def everything(
-        self, view: ImageView, report: Progress, parameters: dict[str, Any]
+        self,
+        view: ImageView,
+        method: Method,
+        grid: dict[str, Any],
+        settings: dict[str, Any],
+        report: Progress,
     ) -> list[MaskRecord]:
-        """Find masks of everything in a view, the best first.
+        """Find all objects in a view, the most trusted first.
 
         Parameters
         ----------
         view : ImageView
+        method : {"dense", "grid"}
+            See `napari_sam.inference.automatic.segment_everything`.
+        grid : dict
+            Of `AutomaticMaskGenerator`, for "grid".
+        settings : dict
+            Of `InstanceSettings`.
         report : callable
-            Takes the points done and their total; what it raises ends the work.
-        parameters : dict
-            Of `AutomaticMaskGenerator`.
+            Takes the work done and its total; what it raises ends the work.
+
+        Raises
+        ------
+        ModelError
+            If the model has no dense head, or the grid's parameters contradict.
         """
+        from napari_sam.inference.automatic import segment_everything
         from napari_sam.inference.grid import AutomaticMaskGenerator
+        from napari_sam.inference.instances import InstanceSettings
 
         self.embed(view)
-        shown = view.display
-        generator = AutomaticMaskGenerator(self.predictor.model, **parameters)
-        found = generator.generate(
-            view.read(),
-            channel_axis=shown.channel_axis,
-            contrast_limits=shown.contrast_limits,
-            embedding=self.predictor.embedding,
+        predictor = self.predictor
+        generator = None
+        if method == "grid":
+            generator = AutomaticMaskGenerator(predictor.model, **grid)
+        found = segment_everything(
+            predictor,
+            method=method,
+            settings=InstanceSettings(**settings),
+            generator=generator,
             progress=report,
         )
-        return [_record(each) for each in found]
+        return found.records
 
     def _set_image(self, view: ImageView, samples: Any) -> None:
         shown = view.display
@@ -179,15 +197,3 @@ class Worker:
         self._say(f"{name}: the device is out of memory, so it goes on on the CPU.")
         self._predictor = None
         self.use(SamPredictor(create_model(name, device="cpu")))
-
-
-def _record(found: dict[str, Any]) -> MaskRecord:
-    """Return a mask of `AutomaticMaskGenerator` in its box."""
-    mask = found["segmentation"]
-    row0, col0, row1, col1 = mask_to_box(mask) or (0, 0, 0, 0)
-    return MaskRecord(
-        mask[row0:row1, col0:col1].copy(),
-        (row0, col0),
-        float(found["predicted_iou"]),
-        float(found["stability_score"]),
-    )

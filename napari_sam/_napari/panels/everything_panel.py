@@ -1,11 +1,18 @@
-"""Everything in the view, by a grid of points."""
+"""Everything in the view, without a prompt."""
 
 from __future__ import annotations
 
-from qtpy.QtWidgets import QDoubleSpinBox, QFormLayout, QSpinBox, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QDoubleSpinBox,
+    QFormLayout,
+    QSpinBox,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_sam._napari.connections import Connections
-from napari_sam._napari.panels.parts import button, row
+from napari_sam._napari.panels.parts import button, combo, fill, row
 from napari_sam._napari.viewer_link import ViewerLink
 from napari_sam.errors import NapariSamError
 from napari_sam.session import Session
@@ -27,15 +34,21 @@ class EverythingPanel(QWidget):
     ) -> None:
         super().__init__()
         self._session, self._link, self._proposals = session, link, proposals
-        self.points = QSpinBox()
-        self.points.setRange(2, 128)
-        self.points.setValue(16)
-        self.points.setToolTip("Points along one side; more find smaller objects")
-        self.iou = _share(0.6, "A mask needs at least this predicted IoU")
-        self.stability = _share(0.8, "And at least this stability")
+        self.method = combo("dense asks the model where objects are, grid everywhere")
+        fill(self.method, [(each, each) for each in ("dense", "grid")], "dense")
+        self.smallest = _count(15, "Objects of fewer pixels are left out")
+        self.border = QCheckBox("objects at the border too")
+        self.border.setChecked(True)
+        self.border.setToolTip("Keep objects that touch the border of the view")
+        self.points = _count(16, "For grid: points a side; more find smaller objects")
+        self.iou = _share(0.6, "For grid: least predicted IoU")
+        self.stability = _share(0.8, "For grid: least stability")
         self.run = button("Find everything", "Propose masks", self._find)
         self.accept = button("Accept all", "Make what is shown objects", self._accept)
         form = QFormLayout()
+        form.addRow("Method", self.method)
+        form.addRow("Least area", self.smallest)
+        form.addRow("", self.border)
         form.addRow("Points a side", self.points)
         form.addRow("Least IoU", self.iou)
         form.addRow("Least stability", self.stability)
@@ -60,9 +73,16 @@ class EverythingPanel(QWidget):
             find_everything(
                 self._session,
                 self._proposals,
-                points_per_side=self.points.value(),
-                pred_iou_thresh=self.iou.value(),
-                stability_score_thresh=self.stability.value(),
+                self.method.currentData(),
+                grid={
+                    "points_per_side": self.points.value(),
+                    "pred_iou_thresh": self.iou.value(),
+                    "stability_score_thresh": self.stability.value(),
+                },
+                settings={
+                    "min_size": self.smallest.value(),
+                    "keep_border": self.border.isChecked(),
+                },
             )
         except NapariSamError as error:
             self._session.events.failed.emit(error)
@@ -72,6 +92,14 @@ class EverythingPanel(QWidget):
             self._proposals.accept("accept everything")
         except NapariSamError as error:
             self._session.events.failed.emit(error)
+
+
+def _count(value: int, tip: str) -> QSpinBox:
+    box = QSpinBox()
+    box.setRange(2, 100_000)
+    box.setValue(value)
+    box.setToolTip(tip)
+    return box
 
 
 def _share(value: float, tip: str) -> QDoubleSpinBox:
