@@ -9,19 +9,21 @@ import typer
 
 
 class Point(NamedTuple):
-    """A clicked pixel of the full image."""
+    """A clicked pixel of the full image, or of one slice of a stack."""
 
     row: float
     col: float
+    slice: float | None = None
 
 
 class Box(NamedTuple):
-    """A box of the full image, in pixels; the second corner is exclusive."""
+    """A box of the full image, or of a slice, in pixels; its end is exclusive."""
 
     row0: float
     col0: float
     row1: float
     col1: float
+    slice: float | None = None
 
     def holds(self, point: Point) -> bool:
         """Whether a point's pixel lies in the box."""
@@ -42,24 +44,30 @@ class Multimask(StrEnum):
 
 
 def parse_point(text: str) -> Point:
-    """Read ``Y,X``.
+    """Read ``Y,X``, or ``Z,Y,X`` in a stack.
 
     Raises
     ------
     typer.BadParameter
-        It is not two numbers.
+        It is neither two nor three numbers.
     """
+    if text.count(",") == 2:
+        z, row, col = _numbers(text, "Z,Y,X", 3)
+        return Point(row, col, z)
     return Point(*_numbers(text, "Y,X", 2))
 
 
 def parse_box(text: str) -> Box:
-    """Read ``Y0,X0,Y1,X1``.
+    """Read ``Y0,X0,Y1,X1``, or ``Z,Y0,X0,Y1,X1`` in a stack.
 
     Raises
     ------
     typer.BadParameter
-        It is not four numbers.
+        It is neither four nor five numbers.
     """
+    if text.count(",") == 4:
+        z, *sides = _numbers(text, "Z,Y0,X0,Y1,X1", 5)
+        return Box(*sides, slice=z)
     return Box(*_numbers(text, "Y0,X0,Y1,X1", 4))
 
 
@@ -89,5 +97,22 @@ ClipOption = Annotated[
     str,
     typer.Option(
         "--clip", help="clip_pocket, a folder, ARCHITECTURE:TAG or ARCHITECTURE:FILE."
+    ),
+]
+
+
+class Method(StrEnum):
+    """How objects are found without a prompt."""
+
+    dense = "dense"
+    grid = "grid"
+
+
+MethodOption = Annotated[
+    Method,
+    typer.Option(
+        "--method",
+        help="With automatic segmentation: where the model's dense head suggests "
+        "objects, or at every point of a grid.",
     ),
 ]

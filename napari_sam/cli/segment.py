@@ -13,6 +13,8 @@ from napari_sam.cli.options import (
     DeviceOption,
     DtypeOption,
     JsonOption,
+    Method,
+    MethodOption,
     ModelOption,
     Multimask,
     Point,
@@ -82,7 +84,7 @@ PointOption = Annotated[
         "--point",
         parser=parse_point,
         metavar="Y,X",
-        help="A pixel of the object; may be repeated.",
+        help="A pixel of the object, Z,Y,X in a stack; may be repeated.",
     ),
 ]
 NegativeOption = Annotated[
@@ -100,7 +102,8 @@ BoxOption = Annotated[
         "--box",
         parser=parse_box,
         metavar="Y0,X0,Y1,X1",
-        help="A box around one object; each further one is another object.",
+        help="A box around one object, Z,Y0,X0,Y1,X1 in a stack; each further one is "
+        "another object.",
     ),
 ]
 MaskOption = Annotated[
@@ -124,10 +127,62 @@ ChannelAxisOption = Annotated[
     int | None,
     typer.Option("--channel-axis", metavar="N", help="Axis of the image's channels."),
 ]
+AxesOption = Annotated[
+    str | None,
+    typer.Option(
+        "--axes",
+        metavar="LETTERS",
+        help="The image is a stack or movie: a letter of TZCYXS for each axis, such as "
+        "ZYX; 'auto' reads them from the file.",
+    ),
+]
+PropagateOption = Annotated[
+    bool,
+    typer.Option(
+        "--propagate",
+        help="With --axes: follow the objects of points and boxes through all slices.",
+    ),
+]
 OverlayOption = Annotated[
     Path | None,
     typer.Option(
         "--overlay", metavar="FILE.png", help="Picture of the objects to write."
+    ),
+]
+AutoOption = Annotated[
+    bool, typer.Option("--auto", help="Segment every object, without a prompt.")
+]
+MinSizeOption = Annotated[
+    float,
+    typer.Option(
+        "--min-size", metavar="PIXELS", min=0, help="With --auto: smallest area."
+    ),
+]
+MaxSizeOption = Annotated[
+    float | None,
+    typer.Option(
+        "--max-size", metavar="PIXELS", min=0, help="With --auto: largest area."
+    ),
+]
+BorderOption = Annotated[
+    bool,
+    typer.Option(
+        "--border/--no-border",
+        help="With --auto: keep objects that touch the image's border.",
+    ),
+]
+HolesOption = Annotated[
+    bool,
+    typer.Option(
+        "--fill-holes/--keep-holes", help="With --auto: fill holes in objects."
+    ),
+]
+DecoderOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--decoder",
+        metavar="FILE",
+        help="With --auto: a micro-sam decoder file for the model.",
     ),
 ]
 
@@ -157,8 +212,17 @@ def segment(
     words: WordsOption = None,
     table: TableOption = None,
     kind: FormatOption = Format.labels,
+    auto: AutoOption = False,
+    axes: AxesOption = None,
+    propagate: PropagateOption = False,
+    method: MethodOption = Method.dense,
+    min_size: MinSizeOption = 15,
+    max_size: MaxSizeOption = None,
+    border: BorderOption = True,
+    fill_holes: HolesOption = True,
+    decoder: DecoderOption = None,
 ) -> None:
-    """Segment what points, boxes and a mask show, or all that words or examples name.
+    """Segment what points, boxes and a mask show, what words name, or everything.
 
     Positions are Y,X (row, column) in pixels. Each box is an object, and each id of a
     label mask. A point in a box or on a mask refines that object; the other points
@@ -169,12 +233,78 @@ def segment(
     asked = bool(text or like or concept)
     if asked and (point or box or mask):
         raise typer.BadParameter("Give words and examples, or points and boxes.")
-    if not (asked or point or box or mask):
+    if auto and (asked or point or box or mask):
+        raise typer.BadParameter("--auto takes no prompts: leave one of them out.")
+    if not (auto or asked or point or box or mask):
         raise typer.BadParameter(
-            "Give at least one --point, --box, --mask, --text, --like or --concept."
+            "Give at least one --point, --box, --mask, --text, --like or --concept, "
+            "or --auto."
         )
     inputs = [image, *([mask] if mask else []), *(like or ()), *(unlike or ())]
     _check_outputs(inputs, out, kind, overlay, table)
+    if axes is not None:
+        if mask or like or unlike or concept or overlay or kind is not Format.labels:
+            raise typer.BadParameter(
+                "A stack takes --point, --box, --text or --auto, and --out and --table."
+            )
+        from napari_sam.cli.volume_segmenting import (
+            VolumeJob,
+            print_volume,
+            run_volume_job,
+        )
+
+        stack_job = VolumeJob(
+            image=image,
+            out=out,
+            axes=None if axes.lower() == "auto" else axes,
+            points=tuple(point or ()),
+            negatives=tuple(negative or ()),
+            boxes=tuple(box or ()),
+            auto=auto,
+            phrases=tuple(text or ()),
+            text_threshold=text_threshold,
+            each_point=each_point,
+            propagate=propagate,
+            clip=clip,
+            model=model,
+            device=device,
+            dtype=dtype,
+            table=table,
+        )
+        print_volume(stack_job, run_volume_job(stack_job), as_json=json)
+        return
+    if propagate or any(
+        each.slice is not None for each in (*(point or ()), *(box or ()))
+    ):
+        raise typer.BadParameter(
+            "Slices and --propagate are for stacks: give --axes, such as ZYX."
+        )
+    if auto:
+        from napari_sam.cli.automatic_segmenting import (
+            AutomaticJob,
+            print_automatic,
+            run_automatic_job,
+        )
+
+        everything = AutomaticJob(
+            image=image,
+            out=out,
+            method=method.value,
+            min_size=min_size,
+            max_size=float("inf") if max_size is None else max_size,
+            keep_border=border,
+            fill_holes=fill_holes,
+            decoder=decoder,
+            kind=kind,
+            table=table,
+            overlay=overlay,
+            model=model,
+            device=device,
+            dtype=dtype,
+            channel_axis=channel_axis,
+        )
+        print_automatic(everything, run_automatic_job(everything), as_json=json)
+        return
     if asked:
         from napari_sam.cli.reports import print_text_selection
         from napari_sam.cli.text_segmenting import TextJob, run_text_job

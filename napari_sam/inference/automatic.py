@@ -36,7 +36,7 @@ Method = Literal["dense", "grid"]
 Progress = Callable[[int, int | None], object]
 # A candidate is dropped that scores lower than this part of the image's better ones,
 # whatever level the scores of a model and a kind of image lie on.
-LOWEST_SHARE = 0.35
+LOWEST_SHARE = 0.5
 BETTER_ONES = 0.75
 
 

@@ -16,9 +16,9 @@ from napari_sam.inference.regions import FOREGROUND, DenseMaps, Region, find_reg
 
 FINEST_LEVEL = 2
 # Objects are taken from a level where they are so wide, in the level's pixels.
-SMALLEST, LARGEST = 32.0, 160.0
+SMALLEST, LARGEST = 36.0, 72.0
 # Where something is smaller than this, the next finer level is looked at too ...
-WORTH_ENLARGING = 64.0
+WORTH_ENLARGING = 40.0
 # ... if it is seen in so many samples of a block.
 ENOUGH_SAMPLES = 12
 # Seeds are looked for after smoothing by each of these, in samples.

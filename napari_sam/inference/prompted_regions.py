@@ -17,10 +17,10 @@ from napari_sam.structures import BoxPrompt, MaskRecord, PromptSet, Provenance
 # Regions prompted at a time.
 CHUNK = 32
 # Octaves of size mismatch at which a score has fallen to about 0.6.
-MISMATCH = 0.5
+MISMATCH = 0.4
 # A region counts without the decoder's support from this certainty on, if its size is
 # within this many octaves of what its pixels tell.
-CERTAIN, FITTING = 0.8, 0.5
+CERTAIN, FITTING = 0.9, 0.3
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +82,7 @@ def prompt_regions(
     Returns
     -------
     list of Candidate
-        Scored by the product of predicted IoU, stability, agreement with the region,
+        Scored by the product of predicted IoU, the root of stability, agreement with the region,
         the region's certainty, and how well its size fits what its pixels tell.
     """
     found: list[Candidate] = []
@@ -109,9 +109,10 @@ def _prompt_some(
         made = replace(each.candidate.record.provenance, prompts=asked)
         candidate = Candidate(_record(drawn, quality, made), quality)
         agreement = record_iou(candidate, each.candidate)
+        steady = math.sqrt(drawn.stability_score)
         yield Candidate(
             candidate.record,
-            quality * drawn.stability_score * agreement * each.candidate.score,
+            quality * steady * agreement * each.candidate.score,
         )
 
 
