@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_sam.cli.options import Box, Point
 from napari_sam.cli.progress import progress_bar
 from napari_sam.cli.segmenting import load_predictor
 from napari_sam.cli.stacks import Stack, read_stack, write_stack
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from napari_sam.inference.volume import VolumeSegmenter
     from napari_sam.inference.volume_automatic import PlaneFinder
     from napari_sam.inference.volume_result import VolumeSegmentation
+    from napari_sam.structures import PromptSet
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,8 +32,9 @@ class VolumeJob:
     image: Path
     out: Path
     axes: str | None = None
-    points: tuple[tuple[float, ...], ...] = ()
-    negatives: tuple[tuple[float, ...], ...] = ()
+    points: tuple[Point, ...] = ()
+    negatives: tuple[Point, ...] = ()
+    boxes: tuple[Box, ...] = ()
     auto: bool = False
     phrases: tuple[str, ...] = ()
     text_threshold: float | None = None
@@ -127,18 +130,7 @@ def _propagate(
     axis: int,
     advance: Callable[[int, int | None], None],
 ) -> VolumeSegmentation:
-    from napari_sam.structures import PointPrompt, PromptSet
-
-    clicks: dict[int, dict[int, list[PointPrompt]]] = {}
-    for number, point in enumerate(_checked(job.points), start=1):
-        owner = number if job.each_point else 1
-        _add(clicks, [owner], point, positive=True)
-    for point in _checked(job.negatives):
-        _add(clicks, list(clicks), point, positive=False)
-    prompts = {
-        n: {index: PromptSet(points=tuple(each)) for index, each in slices.items()}
-        for n, slices in clicks.items()
-    }
+    prompts = stack_prompts(job)
     limits = None
     if not job.propagate:
         places = [index for each in prompts.values() for index in each]
@@ -153,31 +145,46 @@ def _propagate(
     )
 
 
-def _checked(points: Sequence[tuple[float, ...]]) -> list[tuple[float, ...]]:
-    for point in points:
-        if len(point) != 3:
-            raise PromptError(
-                "In a stack a point has three numbers, slice, row and column: "
-                "--point Z,Y,X."
-            )
-    return list(points)
+def stack_prompts(job: VolumeJob) -> dict[int, dict[int, PromptSet]]:
+    """Make prompts by object id and slice of a job's points and boxes.
+
+    All points together show one object, or each one of its own; each box shows one
+    more. A negative point counts for all objects prompted in its slice.
+
+    Raises
+    ------
+    PromptError
+        A point or box names no slice.
+    """
+    from napari_sam.structures import BoxPrompt, PointPrompt, PromptSet
+
+    found: dict[int, dict[int, PromptSet]] = {}
+    for point in job.points:
+        owner = len(found) + 1 if job.each_point else 1
+        slices = found.setdefault(owner, {})
+        before = slices.get(_slice(point), PromptSet())
+        click = PointPrompt((point.row, point.col))
+        slices[_slice(point)] = replace(before, points=(*before.points, click))
+    for box in job.boxes:
+        given = BoxPrompt((box.row0, box.col0), (box.row1, box.col1))
+        found[len(found) + 1] = {_slice(box): PromptSet(box=given)}
+    for point in job.negatives:
+        click = PointPrompt((point.row, point.col), positive=False)
+        for slices in found.values():
+            before = slices.get(_slice(point))
+            if before is not None:
+                points = (*before.points, click)
+                slices[_slice(point)] = replace(before, points=points)
+    return found
 
 
-def _add(
-    clicks: dict[int, dict[int, list[Any]]],
-    owners: Sequence[int],
-    point: tuple[float, ...],
-    positive: bool,
-) -> None:
-    """Add a click; a negative one counts where its slice has positive ones."""
-    from napari_sam.structures import PointPrompt
-
-    index = round(point[0])
-    for owner in owners:
-        slices = clicks.setdefault(owner, {})
-        if positive or index in slices:
-            click = PointPrompt((point[1], point[2]), positive)
-            slices.setdefault(index, []).append(click)
+def _slice(place: Point | Box) -> int:
+    if place.slice is None:
+        raise PromptError(
+            "In a stack a prompt begins with its slice: --point Z,Y,X or --box "
+            "Z,Y0,X0,Y1,X1."
+        )
+    return round(place.slice)
 
 
 def write_volume_table(path: Path, found: VolumeSegmentation, stack: Stack) -> None:

@@ -81,7 +81,7 @@ class PropagationSettings:
     min_stability: float = 0.0
     min_overlap: float = 0.3
     max_area_ratio: float = 2.5
-    min_contrast: float = 0.6
+    min_contrast: float = 0.65
     patience: int = 1
     momentum: float = 0.5
     spacing: tuple[float, float, float] | None = None

@@ -11,6 +11,7 @@ from napari_sam.inference.linking import LinkSettings, link_slices
 from napari_sam.inference.volume import VolumeSegmenter
 from napari_sam.inference.volume_automatic import segment_volume
 from napari_sam.inference.volume_planes import VolumePlanes
+from napari_sam.inference.volume_steps import PropagationSettings
 from napari_sam.structures import MaskRecord
 
 from .volume_fakes import BrightPredictor, balls
@@ -90,7 +91,8 @@ def test_thick_slices_may_overlap_less() -> None:
 def test_a_volume_is_segmented_without_prompts(refine: bool) -> None:
     labels = balls(SHAPE, TWO, 6.5)
     volume = np.where(labels > 0, 255, 0).astype(np.uint8)
-    segmenter = VolumeSegmenter(BrightPredictor())  # type: ignore[arg-type]
+    settings = PropagationSettings(max_area_ratio=6, min_overlap=0.1)
+    segmenter = VolumeSegmenter(BrightPredictor(), settings)  # type: ignore[arg-type]
 
     def find(_: object, __: VolumePlanes, index: int) -> list[MaskRecord]:
         # The last slices of each object are not found: refinement adds them.
