@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import platformdirs
 from numpy.typing import NDArray
 
 from napari_sam.cli.images import read_image, read_mask_labels
@@ -20,15 +17,13 @@ from napari_sam.cli.segmenting import load_predictor, picture_of
 from napari_sam.errors import DataError
 from napari_sam.export.objects import ExportedObject, objects_of
 from napari_sam.export.overlay import write_overlay
-from napari_sam.nn.storage import HOME_VARIABLE, home_folder
+from napari_sam.session.concepts import concept_path, read_concept
 from napari_sam.structures import MaskRecord
 
 if TYPE_CHECKING:
-    from napari_sam.inference.text_exemplars import Concept, ExemplarPrompt
+    from napari_sam.inference.text_exemplars import ExemplarPrompt
     from napari_sam.inference.text_prompt import TextSegmenter
     from napari_sam.inference.text_selection import TextSelection
-
-CONCEPT_SUFFIX = ".json"
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,43 +106,6 @@ def _example(job: TextJob, shape: tuple[int, int]) -> ExemplarPrompt | None:
     rejected = [record for path in job.unlike for record in read(path)]
     name = names[0] if names else job.like[0].stem
     return ExemplarPrompt(name, tuple(accepted), tuple(rejected))
-
-
-def concept_path(name: str) -> Path:
-    """Where a concept of this name is kept; a path is taken as it is.
-
-    Parameters
-    ----------
-    name : str
-    """
-    if name.endswith(CONCEPT_SUFFIX):
-        return Path(name)
-    # Concepts are the user's own work: not in the cache, unless a home is set for all.
-    data = platformdirs.user_data_dir("napari-sam", appauthor=False)
-    folder = home_folder() if HOME_VARIABLE in os.environ else Path(data)
-    safe = re.sub(r"[^\w -]", "_", name)
-    return folder / "concepts" / f"{safe}{CONCEPT_SUFFIX}"
-
-
-def read_concept(name: str) -> Concept:
-    """Read a concept by its name or path.
-
-    Raises
-    ------
-    DataError
-        There is none.
-    """
-    from napari_sam.inference.text_exemplars import Concept
-
-    path = concept_path(name)
-    if not path.is_file():
-        kept = sorted(each.stem for each in path.parent.glob(f"*{CONCEPT_SUFFIX}"))
-        there = ", ".join(kept) or "none"
-        raise DataError(
-            f"There is no concept {name!r}; there are: {there}. Make one with "
-            "--save-concept."
-        )
-    return Concept.load(path)
 
 
 def _keep(

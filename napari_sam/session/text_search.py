@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from napari_sam.errors import PromptError
 from napari_sam.geometry import frame_to_image, image_to_frame, resample
+from napari_sam.session.concepts import concept_path, split_concepts
 from napari_sam.session.engine import Steps
 from napari_sam.session.findings import Proposal, Proposals, ready_view
 from napari_sam.session.labels import PlacedMask
@@ -41,6 +42,7 @@ class TextSearch:
         self._seen: Any = None
         self._view: ImageView | None = None
         self._candidates: TextCandidates | None = None
+        self._words = ""
         self.threshold = 0.5
 
     @property
@@ -88,19 +90,59 @@ class TextSearch:
             return None
         return self._view, self._candidates.similarity_map(name)
 
+    def save_concept(self, name: str) -> None:
+        """Keep the last search under a name, sharpened by what is taken and dropped.
+
+        Parameters
+        ----------
+        name : str
+            To be typed like a phrase later.
+
+        Raises
+        ------
+        PromptError
+            If nothing was found yet.
+        """
+        segmenter, shown = self._segmenter, self._proposals.shown
+        if segmenter is None or not shown:
+            raise PromptError("Search first: what is taken makes the concept.")
+        taken = tuple(each.record for each in self._proposals.taken)
+        dropped = tuple(
+            each.record
+            for number, each in enumerate(shown)
+            if number in self._proposals.dropped
+        )
+        phrase, threshold = self._words.partition("\n")[0], self.threshold
+
+        def work(_: Steps) -> None:
+            from napari_sam.inference.text_exemplars import ExemplarPrompt
+
+            example = ExemplarPrompt(name, taken, dropped)
+            concept = segmenter.learn(name, phrase, example, threshold)
+            path = concept_path(name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            concept.save(path)
+
+        def done(_: None) -> None:
+            self._session.events.status.emit(f"Saved the concept {name!r}.")
+
+        self._session.engine.run("Saving the concept", work, done)
+
     def _search(self, phrases: str, objects: Sequence[SegmentedObject]) -> None:
         view = ready_view(self._session)
         document = self._session.document
         masks = [document.object_mask(each.id) for each in objects]
         name = objects[0].class_name if objects else ""
 
+        words, concepts = split_concepts(phrases)
+
         def work(steps: Steps) -> TextCandidates:
             segmenter = self._prepared(view, steps)
             like = (_exemplar(name, masks, view),) if masks else ()
-            return segmenter.candidates(None, phrases, like=like)
+            return segmenter.candidates(None, words, like=like, concepts=concepts)
 
         def done(found: TextCandidates) -> None:
-            self._candidates, self._view = found, view
+            self._candidates, self._view, self._words = found, view, words
             self.set_threshold(self.threshold)
 
         self._session.engine.run("Searching", work, done)

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from napari_sam.errors import PromptError
+from napari_sam.inference.text_exemplars import Concept
 from napari_sam.session import Session
+from napari_sam.session.concepts import concept_path, split_concepts
 from napari_sam.session.findings import Proposal, Proposals, find_everything
 from napari_sam.session.view import ImageView, array_view
 from napari_sam.structures import Frame, MaskRecord
@@ -93,3 +95,15 @@ def test_without_an_image_nothing_is_found() -> None:
     session = Session(DiscPredictor())
     with pytest.raises(PromptError, match="no image"):
         find_everything(session, Proposals(session))
+
+
+def test_lines_that_name_a_concept_are_told_from_phrases() -> None:
+    vectors = np.ones((1, 4), np.float32)
+    concept = Concept("my grains", "grains", vectors, vectors[:0], 0.4, "clip")
+    path = concept_path("my grains")
+    path.parent.mkdir(parents=True)
+    concept.save(path)
+    words, found = split_concepts("nuclei\nmy grains\nnot debris")
+    assert words == "nuclei\nnot debris"
+    assert [each.threshold for each in found] == [0.4]
+    assert split_concepts("nuclei") == ("nuclei", [])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from qtpy.QtWidgets import (
-    QButtonGroup,
     QFormLayout,
     QLineEdit,
     QPushButton,
@@ -58,13 +57,10 @@ class CandidatesPanel(QWidget):
 
     def _choice(self, number: int) -> QPushButton:
         made = toggle("-", "Choose this mask: its predicted IoU", "Tab")
-        made.clicked.connect(lambda: self._session.choose(number))
+        made.clicked.connect(lambda: self._choose(number))
         return made
 
     def _lay_out(self) -> None:
-        group = QButtonGroup(self)
-        for each in self.choices:
-            group.addButton(each)
         fill(self.overlap, RULES, self._session.overlap)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(4, 2, 4, 4)
@@ -84,6 +80,10 @@ class CandidatesPanel(QWidget):
         self._connections.add(self._session.events.mask, self._show)
         self._connections.add(self._session.events.prompts, self._show_draft)
         self._connections.add(self._session.events.history, self._show_history)
+
+    def _choose(self, number: int) -> None:
+        self._session.choose(number)
+        self._show(self._session.candidates)
 
     def _class_edited(self, text: str) -> None:
         self._session.class_name = text.strip() or "object"

@@ -38,7 +38,8 @@ class ExportPanel(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(4, 2, 4, 4)
         layout.setSpacing(4)
-        layout.addWidget(row(self.formats, self.export))
+        layout.addWidget(self.formats)
+        layout.addWidget(self.export)
         layout.addWidget(row(self.save, self.open))
 
     def close_panel(self) -> None:

@@ -72,7 +72,8 @@ class PromptsPanel(QWidget):
         layout.addWidget(row(self.hover, self.clear))
         hint = "Left click: object. Right or Alt click: not object."
         layout.addWidget(label(hint))
-        layout.addWidget(row(self.layers, self.use))
+        layout.addWidget(self.layers)
+        layout.addWidget(self.use)
 
     def _connect(self) -> None:
         tools, signs = self._groups

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from qtpy.QtWidgets import QProgressBar, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QProgressBar, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_sam._napari.connections import Connections
 from napari_sam._napari.delivery import Throttle
@@ -37,6 +37,8 @@ class StatusPanel(QWidget):
         self.progress.setTextVisible(False)
         self.progress.setMaximumHeight(8)
         self.cancel = button("Cancel", "Stop what is running", session.cancel)
+        preferred = QSizePolicy.Policy.Preferred
+        self.cancel.setSizePolicy(preferred, QSizePolicy.Policy.Fixed)
         self.restore = button(
             "Restore", "Bring back the objects of the last time", self._restore
         )

@@ -9,7 +9,7 @@ import numpy as np
 from napari.layers import Image
 from qtpy.QtCore import QEvent, Qt
 from qtpy.QtGui import QKeyEvent
-from qtpy.QtWidgets import QPlainTextEdit, QSlider, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QInputDialog, QPlainTextEdit, QSlider, QVBoxLayout, QWidget
 
 from napari_sam._napari.connections import Connections
 from napari_sam._napari.delivery import Throttle
@@ -65,6 +65,11 @@ class TextPanel(QWidget):
             "Use the objects selected in the table as examples",
             self._find_like,
         )
+        self.concept = button(
+            "Save as concept ...",
+            "Keep the phrase, sharpened by what you took and dropped, under a name",
+            self._save_concept,
+        )
         self.similarity = button(
             "Similarity map",
             "Add how well each place answers the first phrase, as an image",
@@ -99,6 +104,8 @@ class TextPanel(QWidget):
             "Shift+Enter begins a line."
         )
         self.phrases.setMaximumHeight(58)
+        # Some themes leave the field without an edge.
+        self.phrases.setStyleSheet("QPlainTextEdit { border: 1px solid gray; }")
         self.threshold.setRange(0, STEPS)
         self.threshold.setValue(round(self.search.threshold * STEPS))
         self.threshold.setToolTip("Least score of the masks that are shown")
@@ -112,6 +119,7 @@ class TextPanel(QWidget):
         layout.addWidget(self.legend)
         layout.addWidget(row(self.accept, self.discard))
         layout.addWidget(self.like)
+        layout.addWidget(self.concept)
 
     def _show(self) -> None:
         taken, shown = len(self._proposals.taken), len(self._proposals.shown)
@@ -128,6 +136,7 @@ class TextPanel(QWidget):
         for each in (self.accept, self.discard):
             each.setEnabled(shown > 0)
         self.similarity.setEnabled(bool(self.search.names))
+        self.concept.setEnabled(taken > 0 and bool(self.search.names))
 
     def _apply_threshold(self, value: int) -> None:
         self.search.set_threshold(value / STEPS)
@@ -144,6 +153,14 @@ class TextPanel(QWidget):
     def _accept(self) -> None:
         words = ", ".join(self.search.names) or "proposals"
         self._told(lambda: self._proposals.accept(f"accept {words}"))
+
+    def _save_concept(self) -> None:
+        suggested = self.search.names[0]
+        name, accepted = QInputDialog.getText(
+            self, "Save as concept", "Name, to be typed like a phrase:", text=suggested
+        )
+        if accepted and name.strip():
+            self._told(lambda: self.search.save_concept(name.strip()))
 
     def _add_map(self) -> None:
         image = self._link.image
