@@ -6,9 +6,10 @@ import csv
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import typer
 
 from napari_sam.cli.options import Box, Point
 from napari_sam.cli.progress import progress_bar
@@ -171,10 +172,9 @@ def stack_prompts(job: VolumeJob) -> dict[int, dict[int, PromptSet]]:
     for point in job.negatives:
         click = PointPrompt((point.row, point.col), positive=False)
         for slices in found.values():
-            before = slices.get(_slice(point))
-            if before is not None:
-                points = (*before.points, click)
-                slices[_slice(point)] = replace(before, points=points)
+            if _slice(point) in slices:
+                here = slices[_slice(point)]
+                slices[_slice(point)] = replace(here, points=(*here.points, click))
     return found
 
 
@@ -220,6 +220,23 @@ def print_volume(job: VolumeJob, found: VolumeSegmentation, as_json: bool) -> No
     """Print what was found and where it was written."""
     from napari_sam.cli.reports import print_json
 
+    if as_json:
+        print_json(describe_volume(job, found))
+        return
+    for identifier, each in sorted(found.objects.items()):
+        if each.slices:
+            rated = each.confidence
+            typer.echo(
+                f"{identifier:>5}  {each.voxels:>9} voxels  slices {min(rated)}-"
+                f"{max(rated)}  confidence {np.mean(list(rated.values())):.3f}"
+            )
+    for path in (job.out, job.table):
+        if path is not None:
+            typer.echo(f"Wrote {path}")
+
+
+def describe_volume(job: VolumeJob, found: VolumeSegmentation) -> dict[str, Any]:
+    """Return the JSON object of ``napari-sam segment --axes --json``."""
     objects = [
         {
             "id": identifier,
@@ -232,25 +249,10 @@ def print_volume(job: VolumeJob, found: VolumeSegmentation, as_json: bool) -> No
         for identifier, each in sorted(found.objects.items())
         if each.slices
     ]
-    if as_json:
-        print_json(
-            {
-                "image": str(job.image),
-                "shape": list(found.shape),
-                "out": str(job.out),
-                "table": None if job.table is None else str(job.table),
-                "objects": objects,
-            }
-        )
-        return
-    import typer
-
-    for each in objects:
-        first, last = each["slices"]
-        typer.echo(
-            f"{each['id']:>5}  {each['voxels']:>9} voxels  slices {first}-{last}  "
-            f"confidence {each['confidence']:.3f}"
-        )
-    for path in (job.out, job.table):
-        if path is not None:
-            typer.echo(f"Wrote {path}")
+    return {
+        "image": str(job.image),
+        "shape": list(found.shape),
+        "out": str(job.out),
+        "table": None if job.table is None else str(job.table),
+        "objects": objects,
+    }

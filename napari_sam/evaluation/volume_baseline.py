@@ -99,8 +99,13 @@ def random_walk(
     spread = float(grey.max() - grey.min())
     if not (seeds == 2).any() or spread == 0:
         return 0.0
-    labels = random_walker(  # type: ignore[no-untyped-call]
-        (grey - grey.min()) / spread, seeds, beta=BETA, mode="cg_j", tol=1e-2
+    labels = random_walker(
+        (grey - grey.min()) / spread,
+        seeds,
+        beta=BETA,
+        mode="cg_j",
+        tol=1e-2,
+        prob_tol=0.1,
     )
     found = labels == 1
     return float(np.count_nonzero(found & wanted) / np.count_nonzero(found | wanted))

@@ -194,12 +194,14 @@ def _link(
         raise ModelError(
             "Tracking needs laptrack: pip install 'napari-sam-clip[tracking]'."
         ) from error
+    # Its settings have defaults that a type checker does not see.
+    make_tracker: Any = LapTrack
     reach = settings.max_distance or spots.diameter
     names = [f"axis{n}" for n in range(spots.centres.shape[1])]
     table = pandas.DataFrame(spots.centres * spots.spacing, columns=names)
     table["frame"] = spots.frames
     table["spot"] = np.arange(len(table))
-    tracker = LapTrack(
+    tracker = make_tracker(
         cutoff=reach**2,
         gap_closing_cutoff=reach**2 if settings.gap else False,
         gap_closing_max_frame_count=settings.gap,

@@ -70,7 +70,7 @@ def find_named(
     least = DEFAULT_THRESHOLD if threshold is None else threshold
 
     def find(
-        _predictor: SamPredictor, planes: VolumePlanes, index: int
+        predictor: SamPredictor, planes: VolumePlanes, index: int
     ) -> Sequence[MaskRecord]:
         image, settings = planes.raw(index)
         chosen = text.candidates(image, list(phrases), **settings).select(least)

@@ -127,13 +127,16 @@ def between(
     mask[:, : max(-col, 0)] = mask[:, max(shape[1] - col, 0) :] = False
     if not mask.any():
         return None
-    ratings = [min(getattr(e.record, n) for e in (before, after)) for n in _RATINGS]
-    record = MaskRecord(mask, (row, col), *ratings, before.record.provenance)
+    one, other = before.record, after.record
+    record = MaskRecord(
+        mask,
+        (row, col),
+        min(one.predicted_iou, other.predicted_iou),
+        min(one.stability_score, other.stability_score),
+        one.provenance,
+    )
     confidence = min(before.confidence, after.confidence) / 2
     return SliceMask(_shrunk(record, mask), confidence)
-
-
-_RATINGS = ("predicted_iou", "stability_score")
 
 
 def _corners(found: SliceMask) -> NDArray[np.float64]:

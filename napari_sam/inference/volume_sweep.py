@@ -198,7 +198,7 @@ class Sweep:
         for identifier in set(wanted) - set(asked):
             mask = self._plan.masks[identifier][index]
             seen = self._confirmed(mask)
-            self._seeds[identifier, index] = seen and Follower(seen)
+            self._seeds[identifier, index] = None if seen is None else Follower(seen)
             if seen:
                 found[identifier] = seen
         return found
