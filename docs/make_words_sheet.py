@@ -1,8 +1,8 @@
 """Make the README's sheet of words: right ones above, wrong ones below.
 
     python docs/make_words_sheet.py                          # the sample images
-    python docs/make_words_sheet.py                          # sample images
     python docs/make_words_sheet.py --data VAL --out x.png   # data sets, one image each
+
 Every picture is asked twice, at the same threshold.
 """
 

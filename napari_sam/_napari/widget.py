@@ -56,7 +56,7 @@ class SamWidget(QWidget):
         super().__init__()
         keep_triton_out()
         self._delivery = MainThreadDelivery(self)
-        self.session = Session(runner=ThreadRunner(self._delivery))
+        self.session = Session(runner=ThreadRunner(self._delivery), reads_ahead=True)
         self.link = ViewerLink(napari_viewer, self.session)
         self.proposals = Proposals(self.session)
         self.link.proposals = self.proposals

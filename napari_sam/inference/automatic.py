@@ -172,7 +172,6 @@ def _by_grid(
     candidates = []
     for found in generator.find_in(embedding, progress=report):
         row0, col0, row1, col1 = found.box
-        assert found.runs is not None  # kept ones are drawn
         mask = decode_mask(found.runs)[row0 : row1 + 1, col0 : col1 + 1].copy()
         prompts = PromptSet(points=(PointPrompt(found.point),))
         made = Provenance(model.name, model.checkpoint_sha256 or "", prompts, "grid")

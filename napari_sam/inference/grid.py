@@ -2,7 +2,7 @@
 
 The method, its parameters and what it returns are those of Kirillov et al., "Segment
 Anything" (2023), appendix B. The order of the work is not: candidates are sifted on the
-model's coarse grid, and only those that are kept are drawn in the image.
+model's coarse grid, and only those that pass are drawn in the image, in their boxes.
 """
 
 from __future__ import annotations
@@ -240,7 +240,7 @@ class AutomaticMaskGenerator:
         report(len(points))
         scores = np.array([each.predicted_iou for each in found])
         kept = keep_apart(_boxes(found), scores, self._box_nms_thresh)
-        return [found[index] for index in kept if sieve.draw(found[index])]
+        return [found[index] for index in kept]
 
     def _merge_crops(self, found: list[Found]) -> list[Found]:
         row0, col0, row1, col1 = (
@@ -251,7 +251,6 @@ class AutomaticMaskGenerator:
         return [found[index] for index in kept]
 
     def _describe(self, found: Found) -> dict[str, Any]:
-        assert found.runs is not None
         segmentation: object = as_json(found.runs)
         if self._output_mode == "binary_mask":
             segmentation = decode_mask(found.runs)

@@ -9,27 +9,21 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy import ndimage
-from torch import Tensor
 from torchvision.ops import nms
 
-from napari_sam.geometry import Box, frame_to_image, image_to_frame, mask_to_box
+from napari_sam.geometry import Box, image_to_frame, mask_to_box
 from napari_sam.inference.crops import Crop, is_cut_off
 from napari_sam.inference.framing import Framing, ImageEmbedding, LowResMasks
 from napari_sam.inference.postprocess import (
     EIGHT_NEIGHBOURS,
     MASK_THRESHOLD,
     DrawnMask,
-    crop_logits,
     largest_part,
 )
 from napari_sam.inference.run_lengths import RunLengthEncoder, RunLengths, decode_mask
-from napari_sam.structures import Frame
 
-# The coarse grid's stability is within this of the image's; nearer to the threshold
-# than this, the image's decides.
-STABILITY_MARGIN = 0.02
-# Bytes of logits that may wait to be drawn.
-WAITING_BYTES = 96_000_000
+# A mask's stability on the coarse grid is at most this much below that in the image.
+STABILITY_MARGIN = 0.03
 
 
 @dataclass(eq=False)
@@ -45,12 +39,8 @@ class Found:
     box : ndarray of int, shape (4,)
         First and last row and column, (row0, col0, row1, col1), in the full image.
     predicted_iou, stability_score : float
-        Stability is that of the coarse grid until the mask is drawn.
-    logits : Tensor or None
-        (h, w) on ``frame`` of the crop's image; None once it is drawn.
-    frame : Frame
-    runs : dict or None
-        The mask, once it is drawn.
+    runs : dict
+        The mask.
     """
 
     point: tuple[float, float]
@@ -58,9 +48,7 @@ class Found:
     box: NDArray[np.int64]
     predicted_iou: float
     stability_score: float
-    logits: Tensor | None
-    frame: Frame
-    runs: RunLengths | None = None
+    runs: RunLengths
 
 
 class Sieve:
@@ -96,7 +84,6 @@ class Sieve:
         self._encoder = encoder
         self._min_iou, self._min_stability = thresholds
         self._offset = offset
-        self._waiting = 0
 
     def sift(
         self, points: Sequence[tuple[float, float]], answers: Sequence[LowResMasks]
@@ -119,19 +106,6 @@ class Sieve:
         cut = is_cut_off(boxes, self._crop.box, self._image_shape)
         return [each for each, is_cut in zip(passed, cut, strict=True) if not is_cut]
 
-    def draw(self, found: Found) -> bool:
-        """Draw a candidate, if it is not yet; False if no pixel of it is left."""
-        if found.logits is None:
-            return True
-        drawn = self._framing.draw(
-            self._embedding, found.logits, found.frame, self._offset
-        )
-        found.logits = None
-        if drawn is None:
-            return False
-        self._fill_in(found, drawn)
-        return True
-
     @property
     def _image_shape(self) -> tuple[int, int]:
         return self._encoder.image_shape
@@ -139,58 +113,33 @@ class Sieve:
     def _sift_one(
         self, point: tuple[float, float], answer: LowResMasks
     ) -> Iterator[Found]:
+        """Draw what passes on the coarse grid, and keep what passes in the image."""
         sure = torch.nonzero(answer.predicted_iou > self._min_iou).flatten().tolist()
         if not sure:
             return
-        shape = self._crop.shape
-        scores = coarse_stability(answer, sure, shape, self._offset)
+        scores = coarse_stability(answer, sure, self._crop.shape, self._offset)
         for index, score in zip(sure, scores, strict=True):
             if score < self._min_stability - STABILITY_MARGIN:
                 continue
-            found = self._found(point, answer, index, score)
-            if found is not None and self._is_stable(found):
-                yield found
+            drawn = self._framing.draw(
+                self._embedding, answer.logits[index], answer.frame, self._offset
+            )
+            if drawn is not None and drawn.stability_score >= self._min_stability:
+                yield self._found(point, float(answer.predicted_iou[index]), drawn)
 
     def _found(
-        self,
-        point: tuple[float, float],
-        answer: LowResMasks,
-        index: int,
-        stability: float,
-    ) -> Found | None:
-        logits = answer.logits[index]
-        box = pixel_box(logits, answer.frame, self._crop.shape)
-        cropped = crop_logits(logits, answer.frame, self._offset)
-        if box is None or cropped is None:
-            return None
+        self, point: tuple[float, float], predicted_iou: float, drawn: DrawnMask
+    ) -> Found:
         top, left = self._crop.box[:2]
+        row0, col0, row1, col1 = np.add(drawn.box, (top, left, top, left)).tolist()
         return Found(
             (point[0] + top, point[1] + left),
             self._crop.box,
-            np.add(box, (top, left, top, left)),
-            float(answer.predicted_iou[index]),
-            stability,
-            cropped[0].clone(),
-            cropped[1],
+            np.array([row0, col0, row1 - 1, col1 - 1]),
+            predicted_iou,
+            drawn.stability_score,
+            self._encoder.encode(drawn.mask, (row0, col0, row1, col1)),
         )
-
-    def _is_stable(self, found: Found) -> bool:
-        """Let the image's pixels decide where the coarse grid is too near to call."""
-        assert found.logits is not None
-        distance = abs(found.stability_score - self._min_stability)
-        if distance <= STABILITY_MARGIN or self._waiting > WAITING_BYTES:
-            return self.draw(found) and found.stability_score >= self._min_stability
-        self._waiting += found.logits.nbytes
-        return True
-
-    def _fill_in(self, found: Found, drawn: DrawnMask) -> None:
-        """Replace what the coarse grid said of a candidate by what its pixels say."""
-        top, left = self._crop.box[:2]
-        box = np.add(drawn.box, (top, left, top, left))
-        row0, col0, row1, col1 = (int(edge) for edge in box)
-        found.runs = self._encoder.encode(drawn.mask, (row0, col0, row1, col1))
-        found.box = np.array([row0, col0, row1 - 1, col1 - 1])
-        found.stability_score = drawn.stability_score
 
 
 def coarse_stability(
@@ -208,51 +157,6 @@ def coarse_stability(
         for cut in (MASK_THRESHOLD + offset, MASK_THRESHOLD - offset)
     )
     return [a / b if b else 0.0 for a, b in zip(inner, outer, strict=True)]
-
-
-def pixel_box(
-    logits: Tensor, frame: Frame, image_shape: tuple[int, int]
-) -> tuple[int, int, int, int] | None:
-    """First and last row and column that a mask will have in the image.
-
-    Taken from where the logits cross 0 between samples: the mask is not drawn.
-
-    Parameters
-    ----------
-    logits : Tensor, shape ``frame.shape``
-    frame : Frame
-    image_shape : tuple of int
-
-    Returns
-    -------
-    tuple of int or None
-        (row0, col0, row1, col1), the last ones inclusive; None if no logit is above 0.
-    """
-    values = logits.numpy()
-    box = mask_to_box(values > MASK_THRESHOLD)
-    if box is None:
-        return None
-    row0, col0, row1, col1 = box
-    edges = np.array(
-        [
-            (_crossing(values, row0, -1), _crossing(values.T, col0, -1)),
-            (_crossing(values, row1 - 1, 1), _crossing(values.T, col1 - 1, 1)),
-        ]
-    )
-    first, last = frame_to_image(edges, frame) - 0.5
-    first = np.clip(np.ceil(first), 0, np.array(image_shape) - 1).astype(int)
-    last = np.clip(np.ceil(last) - 1, 0, np.array(image_shape) - 1).astype(int)
-    return int(first[0]), int(first[1]), int(last[0]), int(last[1])
-
-
-def _crossing(values: NDArray[np.float32], row: int, step: int) -> float:
-    """Where a mask ends beyond its outermost row, in samples from the grid's edge."""
-    beyond = row + step
-    if not 0 <= beyond < len(values):
-        return float(row + (step > 0))
-    inside = values[row] > MASK_THRESHOLD
-    a, b = values[row][inside], values[beyond][inside]
-    return row + 0.5 + step * float((a / (a - b)).max())
 
 
 def keep_apart(
@@ -273,7 +177,7 @@ def remove_small_regions(
     Parameters
     ----------
     found : sequence of Found
-        Drawn; changed in place.
+        Changed in place.
     encoder : RunLengthEncoder
     min_area : int
         Holes and parts of fewer pixels go.
@@ -291,7 +195,6 @@ def remove_small_regions(
 
 def _clean(found: Found, encoder: RunLengthEncoder, min_area: int) -> bool:
     """Clean one mask; return whether it changed."""
-    assert found.runs is not None
     mask = decode_mask(found.runs)
     filled = mask | _small_regions(~mask, min_area)
     cleaned = filled & ~_small_regions(filled, min_area)

@@ -82,8 +82,9 @@ def prompt_regions(
     Returns
     -------
     list of Candidate
-        Scored by the product of predicted IoU, the root of stability, agreement with the region,
-        the region's certainty, and how well its size fits what its pixels tell.
+        Scored by the product of predicted IoU, the root of stability, agreement with
+        the region, the region's certainty, and how well its size fits what its pixels
+        tell.
     """
     found: list[Candidate] = []
     for start in range(0, len(regions), CHUNK):

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from napari_sam.errors import NapariSamError
 from napari_sam.session.events import SessionEvents
 from napari_sam.session.runner import Cancelled, CancelToken, Outcome, Runner
@@ -17,6 +19,9 @@ from napari_sam.structures import MaskPrediction, PromptSet
 if TYPE_CHECKING:
     from napari_sam.inference.predictor import SamPredictor
 
+# Parts of an image that are prepared in pauses: one about every so many samples.
+PROBE_PITCH = 192
+MOST_PROBES = 64
 Answer = Callable[[MaskPrediction | None], None]
 
 
@@ -65,9 +70,14 @@ class Engine:
     ----------
     runner : Runner
     events : SessionEvents
+    reads_ahead : bool
+        Whether pauses are used to prepare the parts of the image that were not looked
+        at yet, for models that encode an image part by part.
     """
 
-    def __init__(self, runner: Runner, events: SessionEvents) -> None:
+    def __init__(
+        self, runner: Runner, events: SessionEvents, *, reads_ahead: bool = False
+    ) -> None:
         self.worker = Worker(say=lambda text: self._post_status(text))
         self._runner = runner
         self._events = events
@@ -79,11 +89,19 @@ class Engine:
         self._jobs = count(1)
         self._running: dict[int, str] = {}
         self._encoding: int | None = None
+        self._reads_ahead = reads_ahead
+        self._looking = False
+        self._ahead: list[tuple[ImageView, tuple[float, float]]] = []
 
     @property
     def is_busy(self) -> bool:
         """Whether a job is running or waiting."""
         return bool(self._running)
+
+    @property
+    def is_reading_ahead(self) -> bool:
+        """Whether parts of the image are being prepared for clicks to come."""
+        return self._looking or bool(self._ahead)
 
     def load(self, choice: ModelChoice, done: Callable[[], None]) -> None:
         """Load a model; ``done`` is called when it is there."""
@@ -101,8 +119,14 @@ class Engine:
         """Embed a view before anyone asks for its masks."""
         if self._encoding is not None:
             self._cancel_job(self._encoding)
+        self._ahead = []
+
+        def embedded(_: object) -> None:
+            if self._reads_ahead and self.worker.reads_ahead():
+                self._ahead = [(view, place) for place in probe_places(view)]
+
         self._encoding = self.run(
-            "Reading the image", lambda _: self.worker.embed(view), lambda _: None
+            "Reading the image", lambda _: self.worker.embed(view), embedded
         )
 
     def ask(
@@ -112,6 +136,19 @@ class Engine:
         self._latest = next(self._generations)
         self._wanted = MaskRequest(self._latest, view, prompts, multimask, answer)
         self._start_wanted()
+
+    def _read_ahead(self) -> None:
+        """Use a pause to look at the next part of the image."""
+        if not self._ahead or self._looking or self._running:
+            return
+        view, place = self._ahead.pop(0)
+        self._looking = True
+
+        def looked(_: Outcome) -> None:
+            self._looking = False
+            self._read_ahead()
+
+        self._runner.submit(lambda _: self.worker.read_ahead(view, place), looked)
 
     def forget(self) -> None:
         """Drop the question in hand and the one that waits."""
@@ -166,6 +203,7 @@ class Engine:
     def cancel(self) -> None:
         """Cancel everything that runs or waits."""
         self.forget()
+        self._ahead = []
         for token in list(self._tokens.values()):
             token.cancel()
 
@@ -221,9 +259,21 @@ class Engine:
         self._events.busy.emit(bool(titles))
         if titles:
             self._events.status.emit(f"{titles[0]} ...")
+        else:
+            self._read_ahead()
 
     def _post_status(self, text: str) -> None:
         self._runner.post(lambda: self._events.status.emit(text))
+
+
+def probe_places(view: ImageView) -> list[tuple[float, float]]:
+    """Return samples of a view to look at ahead, those in its middle first."""
+    height, width = view.frame.shape
+    rows = np.arange(min(PROBE_PITCH, height) / 2, height, PROBE_PITCH)
+    cols = np.arange(min(PROBE_PITCH, width) / 2, width, PROBE_PITCH)
+    places = [(float(int(row)), float(int(col))) for row in rows for col in cols]
+    places.sort(key=lambda at: abs(at[0] - height / 2) + abs(at[1] - width / 2))
+    return places[:MOST_PROBES]
 
 
 def sentence(error: Exception) -> str:

@@ -49,6 +49,8 @@ class Session:
         leaves it to `load_model`.
     runner : Runner, optional
         Where slow work runs; at once by default.
+    reads_ahead : bool
+        Whether pauses are used to prepare the image for clicks to come.
 
     Attributes
     ----------
@@ -70,15 +72,25 @@ class Session:
     1
     """
 
-    def __init__(self, model: Any = None, runner: Runner | None = None) -> None:
+    def __init__(
+        self,
+        model: Any = None,
+        runner: Runner | None = None,
+        *,
+        reads_ahead: bool = False,
+    ) -> None:
         self.events = SessionEvents()
         self.overlap: OverlapRule = "keep"
         self.class_name = DEFAULT_CLASS
-        self._engine = Engine(runner or InlineRunner(), self.events)
+        self._engine = Engine(
+            runner or InlineRunner(), self.events, reads_ahead=reads_ahead
+        )
         self._view: ImageView | None = None
         self._candidates: Candidates | None = None
         self._waiting = False
         self._commit_later = False
+        self._hovering = False
+        self._hover_next: tuple[float, float] | None = None
         self._model_name = ""
         self._model_ready = False
         self.document = self._new_document(np.zeros((0, 0), np.int32))
@@ -114,7 +126,7 @@ class Session:
         wanted = ModelChoice(choice) if isinstance(choice, str) else choice
         self._model_name, self._model_ready = wanted.name, False
         self.events.model.emit()
-        self._engine.forget()
+        self._forget()
         self._engine.load(wanted, self._model_loaded)
 
     def use_predictor(self, predictor: SamPredictor) -> None:
@@ -181,7 +193,7 @@ class Session:
     def resume(self, document: Document) -> None:
         """Go on with a document of this session, as when an image is shown again."""
         self.document = document
-        self._engine.forget()
+        self._forget()
         self._set_candidates(None)
         self.events.objects.emit()
         self.events.history.emit()
@@ -196,7 +208,7 @@ class Session:
         if view is not None and self._view is not None and view.key == self._view.key:
             return
         self._view = view
-        self._engine.forget()
+        self._forget()
         self._set_candidates(None)
         self.events.view.emit(view)
         if view is None:
@@ -284,9 +296,14 @@ class Session:
         if not self.draft.is_empty or self._view is None or not self._model_ready:
             return
         if position is None or not self._view.contains(position):
-            self._engine.forget()
+            self._forget()
             self._set_candidates(None)
             return
+        if self._hovering:
+            # A moving pointer must not make every answer a late one.
+            self._hover_next = position
+            return
+        self._hovering, self._hover_next = True, None
         prompts = PromptSet(points=(PointPrompt(position),))
         view = self._view
 
@@ -294,6 +311,9 @@ class Session:
             if prediction is not None:
                 best = prediction.best
                 self._set_candidates(Candidates(view, prediction, best, hovering=True))
+            self._hovering = False
+            if self._hover_next is not None:
+                self.hover(self._hover_next)
 
         self._engine.ask(view, prompts, True, show)
 
@@ -407,7 +427,7 @@ class Session:
     def cancel(self) -> None:
         """Stop what is being computed, as soon as it can be."""
         self._engine.cancel()
-        self._waiting = self._commit_later = False
+        self._forget()
         self.events.status.emit("Cancelled.")
 
     def close(self) -> None:
@@ -440,18 +460,25 @@ class Session:
     def _edited(self, edit: Edit) -> None:
         shown = None if self._view is None else self._view.plane
         if any(change.plane == shown for change in edit.drafts):
-            self.events.prompts.emit(self.draft)
+            # Asked first: the model thinks while the window draws the prompts.
             self._ask()
+            self.events.prompts.emit(self.draft)
         if edit.objects or edit.patches:
             self.events.objects.emit()
         self.events.history.emit()
 
+    def _forget(self) -> None:
+        """Drop what the model is asked, for the draft and under the pointer."""
+        self._waiting = self._commit_later = False
+        self._hovering, self._hover_next = False, None
+        self._engine.forget()
+
     def _ask(self) -> None:
         """Ask for masks of the draft, if it has prompts and there is a model."""
+        self._hovering, self._hover_next = False, None
         draft, view = self.draft, self._view
         if draft.is_empty or view is None or not self._model_ready:
-            self._waiting = self._commit_later = False
-            self._engine.forget()
+            self._forget()
             self._set_candidates(None)
             return
 

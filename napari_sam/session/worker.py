@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from napari_sam.errors import ModelError
 from napari_sam.session.tidying import tidy
 from napari_sam.session.view import ImageView, to_view
-from napari_sam.structures import MaskPrediction, MaskRecord, PromptSet
+from napari_sam.structures import (
+    MaskPrediction,
+    MaskRecord,
+    PointPrompt,
+    PromptSet,
+)
 
 if TYPE_CHECKING:
     from napari_sam.inference.automatic import Method
@@ -120,6 +125,24 @@ class Worker:
             return self.predictor.predict(inner, multimask_output=multimask_output)
 
         return tidy(self._guarded(ask))
+
+    def read_ahead(self, view: ImageView, position: tuple[float, float]) -> None:
+        """Let the model look at a (row, col) sample of a view, for later clicks there.
+
+        Parameters
+        ----------
+        view : ImageView
+        position : tuple of float
+        """
+        self.embed(view)
+        prompts = PromptSet(points=(PointPrompt(position),))
+        self._guarded(lambda: self.predictor.predict(prompts))
+
+    def reads_ahead(self) -> bool:
+        """Whether the model encodes parts of an image only when they are looked at."""
+        return self._predictor is not None and hasattr(
+            self._predictor.embedding, "blocks"
+        )
 
     def everything(
         self,

@@ -89,6 +89,7 @@ class WordSpace:
         )
         self._vectors = clip.embed_text(self._phrases)
         nothing = clip.embed_text(self.vocabulary.background)
+        self._outside = self.vocabulary.outside
         means = [
             self._vectors[self._owners == index].mean(0)
             for index in range(len(self.vocabulary.concepts))
@@ -152,13 +153,18 @@ class WordSpace:
         if known is not None:
             shares[self._owners[self._phrases.index(known)]] = 1.0
             return shares, 1.0, known
-        cosines = self._vectors @ self._clip.embed_text([phrase])[0]
+        vector = self._clip.embed_text([phrase])[0]
+        cosines = self._vectors @ vector
         nearest = int(np.argmax(cosines))
         np.maximum.at(
             shares, self._owners, np.exp((cosines - cosines.max()) / SHARPNESS)
         )
         shares[shares < SMALLEST_SHARE] = 0
-        return shares, float(cosines[nearest]), self._phrases[nearest]
+        similarity = float(cosines[nearest])
+        if self._outside:
+            others = float((self._clip.embed_text(self._outside) @ vector).max())
+            similarity = 0.0 if others > similarity else similarity
+        return shares, similarity, self._phrases[nearest]
 
     def posteriors(self, vectors: Vectors) -> NDArray[np.float32]:
         """Chance that each mask is of each concept, (N, K + 1), background last.

@@ -38,10 +38,15 @@ class Vocabulary:
     ----------
     concepts : tuple of Concept
     background : tuple of str
+        What images are taught to call no object.
+    outside : tuple of str
+        Everyday things that no image is taught with: a phrase that is more like one of
+        them is outside the vocabulary.
     """
 
     concepts: tuple[Concept, ...]
     background: tuple[str, ...]
+    outside: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -72,7 +77,9 @@ def load_vocabulary(folder: Path) -> Vocabulary | None:
         Concept(name, tuple(each["trained"]), tuple(each["held_out"]))
         for name, each in values["concepts"].items()
     )
-    return Vocabulary(concepts, tuple(values["background"]))
+    return Vocabulary(
+        concepts, tuple(values["background"]), tuple(values.get("outside", ()))
+    )
 
 
 @lru_cache(maxsize=1)

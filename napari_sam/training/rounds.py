@@ -94,8 +94,8 @@ def decode(
 
 
 def choose(predicted_iou: Tensor, ambiguous: Tensor) -> Tensor:
-    """Index of the mask that answers: the best of three, or the single one."""
-    return torch.where(ambiguous, 1 + predicted_iou[:, 1:].argmax(1), 0)
+    """Index of the mask that answers: the best-rated, or the single one."""
+    return torch.where(ambiguous, predicted_iou.argmax(1), 0)
 
 
 def _score(
@@ -109,9 +109,9 @@ def _score(
     truth = batch.truth[:, None].expand_as(logits)
     each = mask_loss(logits, truth)
     single, best_of_three = each[:, 0], each[:, 1:].min(1).values
-    # An ambiguous click is answered by three masks, anything else by one; the
-    # smaller share keeps the other tokens fit for users who ask for them.
-    share = torch.where(ambiguous, 0.3, 1.0)
+    # An ambiguous click is answered by the best-rated of all four masks, anything else
+    # by one; the smaller share keeps the other tokens fit for users who ask for them.
+    share = torch.where(ambiguous, 0.6, 1.0)
     masks = share * single + (1.3 - share) * best_of_three
     masks = masks[batch.is_object].sum() / batch.is_object.sum().clamp(min=1)
     true_iou = mask_iou(logits, truth) * batch.is_object[:, None]

@@ -177,3 +177,33 @@ def test_two_sessions_are_independent(desk: Desk) -> None:
     one.commit()
     assert len(other.document.objects) == 0
     assert other.draft.is_empty
+
+
+def test_a_moving_pointer_is_followed(
+    session: Session, slow: SlowPredictor, desk: Desk
+) -> None:
+    desk.work_until(lambda: not session.is_busy)
+    shown: list[Any] = []
+    session.events.mask.connect(shown.append)
+    for col in (10, 20, 30, 40):
+        session.hover((20, col))
+    slow.gate.set()
+    desk.work_until(lambda: len(shown) == 2)
+    assert [each.points[0].position[1] for each in slow.asked] == [10, 40]
+    session.add_point((30, 30))
+    session.hover((20, 50))
+    desk.work_until(lambda: len(shown) == 3)
+    assert not shown[-1].hovering
+
+
+def test_pauses_are_used_to_read_ahead(desk: Desk) -> None:
+    predictor = DiscPredictor()
+    session = Session(predictor, ThreadRunner(desk.deliver), reads_ahead=True)
+    session.engine.worker.reads_ahead = lambda: True  # type: ignore[method-assign]
+    session.set_image(np.zeros((400, 200), np.uint8))
+    desk.work_until(lambda: len(predictor.asked) == 2)
+    rows = sorted(each.points[0].position[0] for each in predictor.asked)
+    assert rows == [96, 288]
+    session.add_point((10, 10))
+    desk.work_until(lambda: session.candidates is not None)
+    session.close()

@@ -7,6 +7,7 @@ import pytest
 
 from napari_sam.text.phrases import parse_phrases
 from napari_sam.text.scoring import WordSpace, describe_query
+from napari_sam.text.vocabulary import Vocabulary
 
 from .fake_clip import CELLS, NOTHING, NUCLEI, FakeClip, between
 
@@ -46,6 +47,18 @@ def test_a_word_like_no_other_is_outside(space: WordSpace) -> None:
     assert "outside the bundled vocabulary" in describe_query(query, space.names)
     inside = space.query(parse_phrases("nucleus of it | nuclei")[0])
     assert "outside" not in describe_query(inside, space.names)
+
+
+def test_a_word_more_like_an_everyday_thing_is_outside() -> None:
+    clip = FakeClip()
+    clip.vocabulary = Vocabulary(
+        clip.vocabulary.concepts,
+        ("nothing",),
+        ("fur",),  # type: ignore[union-attr]
+    )
+    space = WordSpace(clip)  # type: ignore[arg-type]
+    assert space.query(parse_phrases("hairy thing")[0]).is_outside
+    assert not space.query(parse_phrases("DAPI")[0]).is_outside
 
 
 def test_one_odd_mask_among_many_is_doubted(space: WordSpace) -> None:
