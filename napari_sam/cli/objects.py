@@ -147,6 +147,6 @@ def _prompts(draft: _Draft) -> PromptSet:
     box = draft.box
     return PromptSet(
         points=tuple(draft.points),
-        box=None if box is None else BoxPrompt(box[:2], box[2:]),
+        box=None if box is None else BoxPrompt(box[:2], box[2:4]),
         mask=None if draft.mask is None else MaskPrompt(draft.mask),
     )

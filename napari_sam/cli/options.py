@@ -66,8 +66,8 @@ def parse_box(text: str) -> Box:
         It is neither four nor five numbers.
     """
     if text.count(",") == 4:
-        z, *sides = _numbers(text, "Z,Y0,X0,Y1,X1", 5)
-        return Box(*sides, slice=z)
+        z, row0, col0, row1, col1 = _numbers(text, "Z,Y0,X0,Y1,X1", 5)
+        return Box(row0, col0, row1, col1, slice=z)
     return Box(*_numbers(text, "Y0,X0,Y1,X1", 4))
 
 

@@ -234,7 +234,9 @@ def enlarge_logits(logits: Tensor, frame: Frame, factor: int) -> tuple[Tensor, F
     return fine[0, 0], Frame(frame.origin, step, (height, width))
 
 
-def fill_holes(mask: NDArray[np.bool_], max_area: float = math.inf) -> NDArray:
+def fill_holes(
+    mask: NDArray[np.bool_], max_area: float = math.inf
+) -> NDArray[np.bool_]:
     """Return a mask without its holes of up to ``max_area`` pixels.
 
     A hole is background, connected by edges, that does not reach the image's border.

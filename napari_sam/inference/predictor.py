@@ -29,7 +29,7 @@ class SamPredictor:
 
     Parameters
     ----------
-    model : Sam
+    model : Sam or Pocket
         From `create_model`.
 
     Examples
@@ -40,7 +40,7 @@ class SamPredictor:
     (3, 512, 512)
     """
 
-    def __init__(self, model: Sam) -> None:
+    def __init__(self, model: Sam | Pocket) -> None:
         self._model = model
         self._config: PretrainedConfig = _config(model)
         self._framing = _framing(model)
