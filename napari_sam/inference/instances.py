@@ -92,7 +92,7 @@ def _free_part(
     mask: NDArray[np.bool_], taken: NDArray[np.int32], settings: InstanceSettings
 ) -> NDArray[np.bool_] | None:
     """What a candidate gets; None if too little is left of it."""
-    free = mask & (taken == 0)
+    free: NDArray[np.bool_] = mask & (taken == 0)
     area = np.count_nonzero(mask)
     if np.count_nonzero(free) < (1 - LARGEST_LOSS) * area:
         return None

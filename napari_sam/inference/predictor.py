@@ -47,7 +47,7 @@ class SamPredictor:
         self._embedding: ImageEmbedding | None = None
 
     @property
-    def model(self) -> Sam:
+    def model(self) -> Sam | Pocket:
         """The model that predicts."""
         return self._model
 
