@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from rich.console import Console
 
 from napari_sam.cli.images import read_image
-from napari_sam.cli.outputs import Format, write_object_table, write_objects
+from napari_sam.cli.options import Format
+from napari_sam.cli.outputs import write_object_table, write_objects
 from napari_sam.cli.progress import progress_bar
 from napari_sam.cli.reports import print_json
 from napari_sam.cli.segmenting import load_predictor, picture_of

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import typer
@@ -116,3 +117,28 @@ MethodOption = Annotated[
         "objects, or at every point of a grid.",
     ),
 ]
+
+
+LABEL_SUFFIXES = (".tif", ".tiff")
+
+
+class Format(StrEnum):
+    """What ``--out`` holds."""
+
+    labels = "labels"
+    coco = "coco"
+    sa1b = "sa1b"
+
+
+def check_suffix(out: Path, kind: Format) -> None:
+    """Refuse a name that does not fit the format.
+
+    Raises
+    ------
+    typer.BadParameter
+    """
+    wanted = LABEL_SUFFIXES if kind is Format.labels else (".json",)
+    if out.suffix.lower() not in wanted:
+        raise typer.BadParameter(
+            f"--out must end in {wanted[0]}, and {out.name} does not."
+        )

@@ -3,40 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import StrEnum
 from pathlib import Path
 
-import typer
-
+from napari_sam.cli.options import LABEL_SUFFIXES, Format
 from napari_sam.export import get_exporter
 from napari_sam.export.annotations import coco_document, sa1b_document, write_json
 from napari_sam.export.label_image import paint_records
 from napari_sam.export.objects import ExportedObject
 from napari_sam.export.table import PixelSize, write_table
-
-LABEL_SUFFIXES = (".tif", ".tiff")
-
-
-class Format(StrEnum):
-    """What ``--out`` holds."""
-
-    labels = "labels"
-    coco = "coco"
-    sa1b = "sa1b"
-
-
-def check_suffix(out: Path, kind: Format) -> None:
-    """Refuse a name that does not fit the format.
-
-    Raises
-    ------
-    typer.BadParameter
-    """
-    wanted = LABEL_SUFFIXES if kind is Format.labels else (".json",)
-    if out.suffix.lower() not in wanted:
-        raise typer.BadParameter(
-            f"--out must end in {wanted[0]}, and {out.name} does not."
-        )
 
 
 def write_objects(

@@ -12,16 +12,17 @@ from napari_sam.cli.options import (
     ClipOption,
     DeviceOption,
     DtypeOption,
+    Format,
     JsonOption,
     Method,
     MethodOption,
     ModelOption,
     Multimask,
     Point,
+    check_suffix,
     parse_box,
     parse_point,
 )
-from napari_sam.cli.outputs import Format, check_suffix
 
 ImageArgument = Annotated[
     Path, typer.Argument(metavar="IMAGE", help="TIFF, PNG, JPEG, ...")

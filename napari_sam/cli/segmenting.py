@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from napari_sam.cli.images import read_image, read_mask_labels
 from napari_sam.cli.objects import PromptedObject, group_prompts
-from napari_sam.cli.options import Box, Point
-from napari_sam.cli.outputs import Format, write_object_table, write_objects
+from napari_sam.cli.options import Box, Format, Point
+from napari_sam.cli.outputs import write_object_table, write_objects
 from napari_sam.cli.progress import progress_bar
 from napari_sam.export import get_exporter
 from napari_sam.export.label_image import paint_records

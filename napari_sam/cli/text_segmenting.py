@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam.cli.images import read_image, read_mask_labels
-from napari_sam.cli.outputs import Format, write_object_table, write_objects
+from napari_sam.cli.options import Format
+from napari_sam.cli.outputs import write_object_table, write_objects
 from napari_sam.cli.progress import progress_bar
 from napari_sam.cli.segmenting import load_predictor, picture_of
 from napari_sam.errors import DataError

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sam.inference.postprocess import DrawnMask
 from napari_sam.structures import Frame, MaskPrediction, PromptSet
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from napari_sam.inference.postprocess import DrawnMask
 
 
 @dataclass(frozen=True, eq=False)

@@ -87,7 +87,7 @@ def test_what_cannot_be_measured_is_one_sentence(
     assert code == 1 and "is no data set" in stderr
     code, _, stderr = run("evaluate", dataset, dataset)
     assert code == 1 and "given twice" in stderr
-    code, _, stderr = run("evaluate", dataset, "--protocol", "text")
-    assert code == 2 and "text" in stderr
+    code, _, stderr = run("evaluate", dataset, "--protocol", "taste")
+    assert code == 2 and "taste" in stderr
     code, _, stderr = run("evaluate", dataset, "--json", tmp_path / "figures.csv")
     assert code == 2 and ".json" in stderr
