@@ -51,7 +51,11 @@ def compare_encoders(predictor: SamPredictor, image: np.ndarray) -> None:
 
 
 def compare_clicks(predictor: SamPredictor, image: np.ndarray) -> None:
-    """Time one click, embedding ready, to full masks: 512 x 512 against 1024."""
+    """Time one click, embedding ready, to full masks: 512 x 512 against 1024.
+
+    A sure click is answered from one window; an unsure one is compared with the same
+    click at other scales.
+    """
     sam = sam_model_registry["vit_b"]().eval()
     reference = ReferencePredictor(sam)
     # The decoder needs an embedding, not the 90 million weights that make one.
@@ -59,14 +63,36 @@ def compare_clicks(predictor: SamPredictor, image: np.ndarray) -> None:
     reference.set_image(np.zeros((1024, 1024, 3), np.uint8))
     coords, labels = np.array([[256.0, 256.0]]), np.array([1])
     predictor.set_image(image)
-    times = time_in_turns(
-        {
-            "reference click": lambda: reference.predict(coords, labels),
-            "pocket click": lambda: predictor.predict(points=[(256, 256)]),
-        },
-        4 * REPEATS,
+    sure, unsure = surest_and_least_sure(predictor)
+    features = predictor.model.encode(torch.rand(1, 3, 256, 256))
+    click = torch.tensor([[[128.0, 128.0]]]), torch.tensor([[1]])
+    with torch.no_grad():
+        times = time_in_turns(
+            {
+                "reference click": lambda: reference.predict(coords, labels),
+                "pocket decode": lambda: predictor.model.decode(features, click),
+                "pocket sure click": lambda: predictor.predict(points=[sure]),
+                "pocket unsure click": lambda: predictor.predict(points=[unsure]),
+            },
+            4 * REPEATS,
+        )
+    print_ratios(times, {"pocket decode": DECODE_TARGET})
+
+
+def surest_and_least_sure(
+    predictor: SamPredictor,
+) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Centres of the nuclei that a click finds with the highest and lowest rating."""
+    labels = load_sample("fluorescence_nuclei").labels
+    centres = [
+        (int(np.mean(rows)), int(np.mean(cols)))
+        for rows, cols in (np.nonzero(labels == each) for each in np.unique(labels)[1:])
+    ]
+    rated = sorted(
+        (float(predictor.predict(points=[centre]).predicted_iou.max()), centre)
+        for centre in centres
     )
-    print_ratios(times, {"pocket click": DECODE_TARGET})
+    return rated[-1][1], rated[0][1]
 
 
 if __name__ == "__main__":
