@@ -199,7 +199,7 @@ def measure_stall(window: Window) -> None:
     from napari_sam import SamPredictor, create_model
 
     window.session.cancel()
-    model = create_model("vit_b", pretrained=False)
+    model = create_model("sam_vit_b", pretrained=False)
     ticks = [time.perf_counter()]
     timer = QTimer()
     timer.setTimerType(Qt.TimerType.PreciseTimer)
