@@ -123,15 +123,19 @@ def test_a_phrase_weighs_the_candidates_of_a_click(nuclei: TextSegmenter) -> Non
         nuclei.predict(PromptSet(text=TextPrompt("nuclei")))
 
 
-def test_all_by_itself_on_a_small_picture(predictor: SamPredictor) -> None:
-    scene = SCENES["fluorescence_nuclei"](np.random.default_rng(5), (160, 160))
-    found = TextSegmenter(predictor).candidates(scene.image, "nuclei")
-    labels = found.select().labels()
-    truth = scene.labels > 0
-    overlap = ((labels > 0) & truth).sum() / ((labels > 0) | truth).sum()
-    assert overlap > 0.4
-    heat = found.similarity_map("nuclei")
-    assert heat[truth].mean() > heat[~truth].mean()
+def test_all_by_itself_on_small_pictures(predictor: SamPredictor) -> None:
+    segmenter, overlaps = TextSegmenter(predictor), []
+    for seed in range(5, 9):
+        make = SCENES["fluorescence_nuclei"]
+        scene = make(np.random.default_rng(seed), (192, 192))
+        found = segmenter.candidates(scene.image, "nuclei")
+        labels, truth = found.select().labels(), scene.labels > 0
+        both, either = (labels > 0) & truth, (labels > 0) | truth
+        overlaps.append(both.sum() / either.sum())
+        heat = found.similarity_map("nuclei")
+        assert heat[truth].mean() > heat[~truth].mean()
+    # A word may miss a picture, but not most of them.
+    assert np.mean(overlaps) > 0.4
 
 
 def test_an_empty_picture_has_nothing(predictor: SamPredictor) -> None:
