@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import typer
 
 from napari_sam import __version__
-from napari_sam.cli.evaluating import EvaluationJob, load_predictor, open_all
+from napari_sam.cli.evaluating import (
+    EvaluationJob,
+    load_predictor,
+    open_all,
+    write_document,
+)
 from napari_sam.cli.progress import progress_bar
-from napari_sam.errors import ExportError
 from napari_sam.evaluation.automatic import SegmentationResult, score_segmentation
 from napari_sam.evaluation.labelled import ImageSet, LabelledImage
 
@@ -76,7 +78,7 @@ def run_automatic_evaluation(
         "mean_over_sets": means,
     }
     if job.json is not None:
-        _write(job.json, document)
+        write_document(job.json, document)
     return document
 
 
@@ -103,14 +105,6 @@ def _measure(
         **result.summary(),
         "seconds": float(np.mean(seconds)),
     }
-
-
-def _write(path: Path, document: Mapping[str, Any]) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(document, indent=2), encoding="utf-8")
-    except OSError as error:
-        raise ExportError(f"The results cannot be written: {error}.") from error
 
 
 def print_automatic_table(document: Mapping[str, Any]) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -180,12 +181,30 @@ def _facts(model: Any, settings: BenchmarkSettings) -> dict[str, Any]:
 def _write(
     job: EvaluationJob, document: dict[str, Any], results: Sequence[SetResult]
 ) -> None:
-    try:
-        if job.json:
-            job.json.parent.mkdir(parents=True, exist_ok=True)
-            job.json.write_text(json.dumps(document, indent=2), encoding="utf-8")
-        if job.report:
+    if job.json:
+        write_document(job.json, document)
+    if job.report:
+        with _write_errors():
             page = write_report(job.report, document, results)
-            typer.echo(f"Report: {page}", err=True)
+        typer.echo(f"Report: {page}", err=True)
+
+
+def write_document(path: Path, document: Mapping[str, Any]) -> None:
+    """Write the figures of an evaluation as JSON, making its folder.
+
+    Raises
+    ------
+    ExportError
+        The file cannot be written.
+    """
+    with _write_errors():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(document, indent=2), encoding="utf-8")
+
+
+@contextmanager
+def _write_errors() -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise ExportError(f"The results cannot be written: {error}.") from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +9,8 @@ from typing import Any
 
 import typer
 
-from napari_sam.cli.evaluating import EvaluationJob, load_predictor
+from napari_sam.cli.evaluating import EvaluationJob, load_predictor, write_document
 from napari_sam.cli.progress import progress_bar
-from napari_sam.errors import ExportError
 from napari_sam.evaluation.datasets import open_datasets
 from napari_sam.evaluation.words import WordResult, mean_summary, measure_words
 from napari_sam.evaluation.words import word_of_set as find_word
@@ -87,20 +85,12 @@ def run_text_evaluation(asked: TextEvaluationJob) -> dict[str, Any]:
         "mean_over_sets": mean_summary(list(summaries.values())),
     }
     if job.json is not None:
-        _write(job.json, document)
+        write_document(job.json, document)
     return document
 
 
 def _folder(path: Path, name: str) -> Path:
     return path / name if (path / name).is_dir() else path
-
-
-def _write(path: Path, document: Mapping[str, Any]) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(document, indent=2), encoding="utf-8")
-    except OSError as error:
-        raise ExportError(f"The results cannot be written: {error}.") from error
 
 
 def print_text_table(document: Mapping[str, Any]) -> None:

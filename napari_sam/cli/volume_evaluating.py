@@ -11,9 +11,9 @@ import numpy as np
 import typer
 
 from napari_sam import __version__
-from napari_sam.cli.evaluating import EvaluationJob, load_predictor
+from napari_sam.cli.evaluating import EvaluationJob, load_predictor, write_document
 from napari_sam.cli.progress import progress_bar
-from napari_sam.errors import DataError, ExportError
+from napari_sam.errors import DataError
 from napari_sam.evaluation.datasets import open_datasets
 from napari_sam.evaluation.labelled import ImageSet
 from napari_sam.evaluation.volume import measure_volumes, read_volumes
@@ -78,7 +78,7 @@ def run_volume_evaluation(job: EvaluationJob) -> dict[str, Any]:
         "mean_over_sets": _mean(list(summaries.values())),
     }
     if job.json is not None:
-        _write(job.json, document)
+        write_document(job.json, document)
     return document
 
 
@@ -127,14 +127,6 @@ def _look_up(summary: Mapping[str, Any], path: str) -> float | None:
     for key in path.split("."):
         found = found[key]
     return None if found is None else float(found)
-
-
-def _write(path: Path, document: Mapping[str, Any]) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(document, indent=2), encoding="utf-8")
-    except OSError as error:
-        raise ExportError(f"The results cannot be written: {error}.") from error
 
 
 def print_volume_table(document: Mapping[str, Any]) -> None:
