@@ -82,16 +82,24 @@ class Look:
         (K, h, w), of the view's window.
     iou : Tensor
         (K,), predicted.
+    is_cut : bool
+        Whether the best-rated mask reaches the view's edge where the image goes on.
     """
 
     view: View
     logits: Tensor
     iou: Tensor
+    is_cut: bool
 
     @property
-    def best(self) -> Tensor:
-        """Logits (h, w) of the mask with the highest predicted IoU."""
-        return self.logits[int(self.iou.argmax())]
+    def rating(self) -> tuple[bool, float]:
+        """Whole objects before cut ones; of those the best rated, of these the widest.
+
+        Larger is better.
+        """
+        if self.is_cut:
+            return False, -self.view.level
+        return True, float(self.iou.max())
 
 
 class PyramidFraming:
@@ -191,27 +199,15 @@ class PyramidFraming:
                 for index in {index for index, _ in found}
                 for view in self._further_views(embedding, prompts[index], seen[index])
             }
-        return [self._best_look(embedding, looks) for looks in seen]
-
-    def _best_look(
-        self, embedding: PyramidEmbedding, looks: Mapping[int, Look]
-    ) -> Look:
-        """The best-rated look of a whole object, else the widest look."""
-
-        def rating(look: Look) -> tuple[bool, float]:
-            if self._is_cut(embedding, look):
-                return False, -look.view.level
-            return True, float(look.iou.max())
-
-        return max(looks.values(), key=rating)
+        return [_best_look(looks) for looks in seen]
 
     def _further_views(
         self, embedding: PyramidEmbedding, prompts: PromptSet, looks: Mapping[int, Look]
     ) -> list[View]:
         """Views not yet seen, one level from the best, that might answer better."""
-        best = self._best_look(embedding, looks)
+        best = _best_look(looks)
         level, centre = best.view.level, best.view.centre(self._window)
-        levels = {level - 1} if self._is_cut(embedding, best) else set()
+        levels = {level - 1} if best.is_cut else set()
         if known_box(prompts) is None:
             centre = _centre_of_clicks(prompts)
             # A click doesn't say how large the object is, and reading it can go wrong.
@@ -223,12 +219,12 @@ class PyramidFraming:
             if self.coarsest_level(embedding) <= each <= FINEST_LEVEL
         ]
 
-    def _is_cut(self, embedding: PyramidEmbedding, look: Look) -> bool:
-        """Whether the mask reaches the view's edge where the image goes on."""
-        box = mask_to_box((look.best > 0).numpy())
+    def _is_cut(self, embedding: PyramidEmbedding, view: View, logits: Tensor) -> bool:
+        """Whether a mask (h, w) reaches the view's edge where the image goes on."""
+        box = mask_to_box((logits > 0).numpy())
         if box is None:
             return False
-        view, last = look.view, look.best.shape[0]
+        last = logits.shape[0]
         scale = 2.0**view.level
         return any(
             (start == 0 and corner > 0)
@@ -354,11 +350,20 @@ class PyramidFraming:
             )
         logits, iou = logits[:, kept].float().cpu(), iou[:, kept].float().cpu()
         return {
-            key: Look(view, masks, quality)
+            key: Look(
+                view,
+                masks,
+                quality,
+                self._is_cut(embedding, view, masks[int(quality.argmax())]),
+            )
             for (key, view), masks, quality in zip(
                 views.items(), logits, iou, strict=True
             )
         }
+
+
+def _best_look(looks: Mapping[int, Look]) -> Look:
+    return max(looks.values(), key=lambda look: look.rating)
 
 
 def _sizes(box: Corners) -> tuple[float, float]:
