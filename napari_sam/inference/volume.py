@@ -77,7 +77,7 @@ class VolumeSegmenter:
 
     def open(
         self,
-        volume: VolumeLike,
+        volume: VolumeLike | VolumePlanes,
         *,
         axis: int = 0,
         channel_axis: int | None = None,
@@ -87,8 +87,11 @@ class VolumeSegmenter:
         """Prepare a volume that will be used several times.
 
         Parameters and errors are those of `VolumePlanes`; give the result to
-        `propagate` and `correct` in place of the volume.
+        `propagate` and `correct` in place of the volume. What is open already stays
+        as it is.
         """
+        if isinstance(volume, VolumePlanes):
+            return volume
         return VolumePlanes(
             self._predictor,
             volume,
@@ -161,14 +164,12 @@ class VolumeSegmenter:
         PromptError
             If there is no prompt, or one lies outside the volume or cannot be used.
         """
-        planes = volume
-        if not isinstance(planes, VolumePlanes):
-            planes = self.open(
-                planes,
-                axis=axis,
-                channel_axis=channel_axis,
-                contrast_limits=contrast_limits,
-            )
+        planes = self.open(
+            volume,
+            axis=axis,
+            channel_axis=channel_axis,
+            contrast_limits=contrast_limits,
+        )
         source = planes.source
         asked = {n: dict(each) for n, each in (prompts or {}).items() if each}
         masks = _checked_masks(confirmed or {}, source.slice_shape)
@@ -236,14 +237,12 @@ class VolumeSegmenter:
         ImageError, PromptError
             As `propagate`.
         """
-        planes = volume
-        if not isinstance(planes, VolumePlanes):
-            planes = self.open(
-                planes,
-                axis=_with_channels(result.axis, channel_axis),
-                channel_axis=channel_axis,
-                contrast_limits=contrast_limits,
-            )
+        planes = self.open(
+            volume,
+            axis=_with_channels(result.axis, channel_axis),
+            channel_axis=channel_axis,
+            contrast_limits=contrast_limits,
+        )
         source = planes.source
         asked = {n: dict(each) for n, each in (prompts or {}).items() if each}
         masks = _checked_masks(confirmed or {}, source.slice_shape)

@@ -125,9 +125,7 @@ def segment_volume(
     ModelError
         If the model cannot find objects by itself.
     """
-    planes = volume
-    if not isinstance(planes, VolumePlanes):
-        planes = segmenter.open(planes, axis=axis, channel_axis=channel_axis)
+    planes = segmenter.open(volume, axis=axis, channel_axis=channel_axis)
     walk = _Walk(segmenter.predictor, planes, find, progress, should_cancel)
     source = planes.source
     found = link_slices(walk.slices(), source.shape, axis=source.axis, settings=links)

@@ -7,11 +7,10 @@ from qtpy.QtWidgets import (
     QLineEdit,
     QPushButton,
     QVBoxLayout,
-    QWidget,
 )
 
-from napari_sam._napari.connections import Connections
 from napari_sam._napari.keybindings import key_for
+from napari_sam._napari.panels.panel import Panel
 from napari_sam._napari.panels.parts import button, combo, fill, label, row, toggle
 from napari_sam.session import Session
 from napari_sam.session.candidates import Candidates
@@ -24,7 +23,7 @@ RULES = (
 )
 
 
-class CandidatesPanel(QWidget):
+class CandidatesPanel(Panel):
     """Shows the candidates' confidences; commits, undoes and redoes.
 
     Parameters
@@ -45,15 +44,10 @@ class CandidatesPanel(QWidget):
         self.class_name.setToolTip("Class of the objects that are committed next")
         self.overlap = combo("What a commit does where other objects are")
         self.words = label()
-        self._connections = Connections()
         self._lay_out()
         self._connect()
         self._show(None)
         self._show_history()
-
-    def close_panel(self) -> None:
-        """Undo all connections."""
-        self._connections.close()
 
     def _choice(self, number: int) -> QPushButton:
         made = toggle("-", "Choose this mask: its predicted IoU", "Tab")

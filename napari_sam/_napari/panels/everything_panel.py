@@ -8,10 +8,9 @@ from qtpy.QtWidgets import (
     QFormLayout,
     QSpinBox,
     QVBoxLayout,
-    QWidget,
 )
 
-from napari_sam._napari.connections import Connections
+from napari_sam._napari.panels.panel import Panel
 from napari_sam._napari.panels.parts import button, combo, fill, row
 from napari_sam._napari.viewer_link import ViewerLink
 from napari_sam.errors import NapariSamError
@@ -19,7 +18,7 @@ from napari_sam.session import Session
 from napari_sam.session.findings import Proposals, find_everything
 
 
-class EverythingPanel(QWidget):
+class EverythingPanel(Panel):
     """Proposes masks of everything, to be accepted.
 
     Parameters
@@ -56,13 +55,8 @@ class EverythingPanel(QWidget):
         layout.setContentsMargins(4, 2, 4, 4)
         layout.addLayout(form)
         layout.addWidget(row(self.run, self.accept))
-        self._connections = Connections()
         self._connections.add(proposals.changed, self._show)
         self._show()
-
-    def close_panel(self) -> None:
-        """Undo all connections."""
-        self._connections.close()
 
     def _show(self) -> None:
         self.accept.setEnabled(bool(self._proposals.taken))

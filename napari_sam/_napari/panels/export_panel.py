@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QVBoxLayout
 
+from napari_sam._napari.panels.panel import Panel
 from napari_sam._napari.panels.parts import button, combo, fill, row
 from napari_sam._napari.viewer_link import ViewerLink
 from napari_sam.errors import ExportError, NapariSamError
@@ -15,7 +16,7 @@ from napari_sam.session import Session
 from napari_sam.session.persistence import load_session, restore, save_session
 
 
-class ExportPanel(QWidget):
+class ExportPanel(Panel):
     """Writes what was segmented.
 
     Parameters
@@ -41,9 +42,6 @@ class ExportPanel(QWidget):
         layout.addWidget(self.formats)
         layout.addWidget(self.export)
         layout.addWidget(row(self.save, self.open))
-
-    def close_panel(self) -> None:
-        """Do nothing: there is no connection to the session."""
 
     def write(self, path: Path) -> None:
         """Write the labels in the chosen format, telling what went wrong."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QVBoxLayout
 
 from napari_sam._napari.keybindings import KEYS
+from napari_sam._napari.panels.panel import Panel
 from napari_sam._napari.panels.parts import label
 
 MOUSE = (
@@ -16,7 +17,7 @@ MOUSE = (
 WHERE = "Keys work while one of our layers, or this widget, has the focus."
 
 
-class HelpPanel(QWidget):
+class HelpPanel(Panel):
     """Lists what keys and mouse do."""
 
     def __init__(self) -> None:
@@ -29,6 +30,3 @@ class HelpPanel(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(4, 2, 4, 4)
         layout.addWidget(label(f"<table>{cells}</table><p>{WHERE}</p>"))
-
-    def close_panel(self) -> None:
-        """Do nothing: there is no connection to the session."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from qtpy.QtWidgets import QCheckBox, QFormLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QFormLayout
 
-from napari_sam._napari.connections import Connections
 from napari_sam._napari.models import ModelState, model_state, model_states
+from napari_sam._napari.panels.panel import Panel
 from napari_sam._napari.panels.parts import button, combo, fill, label, row
 from napari_sam._napari.viewer_link import ViewerLink
 from napari_sam.session import ModelChoice, Session
@@ -14,7 +14,7 @@ DEVICES = ("auto", "cpu", "cuda", "mps")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 
-class ImagePanel(QWidget):
+class ImagePanel(Panel):
     """Chooses image, colours, model and device.
 
     Parameters
@@ -41,14 +41,9 @@ class ImagePanel(QWidget):
         self.download = button("Download", "Fetch the model's file", self._load)
         self.download.setVisible(False)
         self.state = label(tip="What the model is doing")
-        self._connections = Connections()
         self._lay_out()
         self._fill()
         self._connect()
-
-    def close_panel(self) -> None:
-        """Undo all connections."""
-        self._connections.close()
 
     def _lay_out(self) -> None:
         form = QFormLayout(self)

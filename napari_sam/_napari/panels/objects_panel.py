@@ -6,19 +6,19 @@ from collections.abc import Callable
 from functools import partial
 
 from qtpy.QtCore import QModelIndex, QSortFilterProxyModel, Qt
-from qtpy.QtWidgets import QHeaderView, QTableView, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHeaderView, QTableView, QVBoxLayout
 
-from napari_sam._napari.connections import Connections
 from napari_sam._napari.delivery import Throttle
 from napari_sam._napari.image_work import pixel_area
 from napari_sam._napari.panels.objects_model import ObjectsModel
+from napari_sam._napari.panels.panel import Panel
 from napari_sam._napari.panels.parts import button, label, row
 from napari_sam._napari.viewer_link import ViewerLink
 from napari_sam.errors import NapariSamError
 from napari_sam.session import Session
 
 
-class ObjectsPanel(QWidget):
+class ObjectsPanel(Panel):
     """Shows the objects and changes them.
 
     Parameters
@@ -45,7 +45,6 @@ class ObjectsPanel(QWidget):
         ]
         self._reviewed: int | None = None
         self._update = Throttle(self._show, parent=self)
-        self._connections = Connections()
         self._lay_out()
         self._connections.add(session.events.objects, self._update)
         self.table.clicked.connect(self._clicked)
@@ -54,7 +53,7 @@ class ObjectsPanel(QWidget):
     def close_panel(self) -> None:
         """Undo all connections."""
         self._update.close()
-        self._connections.close()
+        super().close_panel()
 
     def selected_ids(self) -> list[int]:
         """Return the ids of the selected rows."""

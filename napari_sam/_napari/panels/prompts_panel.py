@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from qtpy.QtWidgets import QButtonGroup, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QButtonGroup, QVBoxLayout
 
-from napari_sam._napari.connections import Connections
 from napari_sam._napari.gestures import TOOLS, Tool
 from napari_sam._napari.keybindings import key_for
 from napari_sam._napari.layer_prompts import can_prompt, prompts_of, refining_of
+from napari_sam._napari.panels.panel import Panel
 from napari_sam._napari.panels.parts import button, combo, fill, label, row, toggle
 from napari_sam._napari.viewer_link import ViewerLink
 from napari_sam.errors import NapariSamError, PromptError
@@ -22,7 +22,7 @@ TIPS: dict[Tool, tuple[str, str]] = {
 }
 
 
-class PromptsPanel(QWidget):
+class PromptsPanel(Panel):
     """Chooses what clicks and drags mean.
 
     Parameters
@@ -54,14 +54,9 @@ class PromptsPanel(QWidget):
         )
         self.use = button("Use as prompts", "Segment an object each", self._use_layer)
         self._groups = [QButtonGroup(self), QButtonGroup(self)]
-        self._connections = Connections()
         self._lay_out()
         self._connect()
         self._show()
-
-    def close_panel(self) -> None:
-        """Undo all connections."""
-        self._connections.close()
 
     def _lay_out(self) -> None:
         layout = QVBoxLayout(self)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from qtpy.QtWidgets import QProgressBar, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QProgressBar, QSizePolicy, QVBoxLayout
 
-from napari_sam._napari.connections import Connections
 from napari_sam._napari.delivery import Throttle
+from napari_sam._napari.panels.panel import Panel
 from napari_sam._napari.panels.parts import button, label, row
 from napari_sam._napari.viewer_link import ViewerLink
 from napari_sam.errors import NapariSamError
@@ -20,7 +20,7 @@ from napari_sam.session.persistence import restore
 RED = "color: #f87171;"
 
 
-class StatusPanel(QWidget):
+class StatusPanel(Panel):
     """Shows what the session does and what went wrong.
 
     Parameters
@@ -45,7 +45,6 @@ class StatusPanel(QWidget):
         self._found: Path | None = None
         self._tell = Throttle(self._say, parent=self)
         self._step = Throttle(self._show_progress, parent=self)
-        self._connections = Connections()
         self._lay_out()
         self._connect()
 
@@ -53,7 +52,7 @@ class StatusPanel(QWidget):
         """Undo all connections."""
         self._tell.close()
         self._step.close()
-        self._connections.close()
+        super().close_panel()
 
     def _lay_out(self) -> None:
         layout = QVBoxLayout(self)

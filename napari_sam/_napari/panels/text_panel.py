@@ -9,11 +9,11 @@ import numpy as np
 from napari.layers import Image
 from qtpy.QtCore import QEvent, Qt
 from qtpy.QtGui import QKeyEvent
-from qtpy.QtWidgets import QInputDialog, QPlainTextEdit, QSlider, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QInputDialog, QPlainTextEdit, QSlider, QVBoxLayout
 
-from napari_sam._napari.connections import Connections
 from napari_sam._napari.delivery import Throttle
 from napari_sam._napari.panels.objects_panel import ObjectsPanel
+from napari_sam._napari.panels.panel import Panel
 from napari_sam._napari.panels.parts import button, label, row
 from napari_sam._napari.placement import frame_shape, frame_transform
 from napari_sam._napari.proposals_layer import ProposalsLayer
@@ -26,7 +26,7 @@ from napari_sam.session.text_search import TextSearch
 STEPS = 100
 
 
-class TextPanel(QWidget):
+class TextPanel(Panel):
     """Finds objects by phrases or by examples.
 
     Parameters
@@ -76,7 +76,6 @@ class TextPanel(QWidget):
             self._add_map,
         )
         self._moved = Throttle(self._apply_threshold, parent=self)
-        self._connections = Connections()
         self._lay_out()
         self.phrases.installEventFilter(self)
         self.threshold.valueChanged.connect(self._moved)
@@ -86,7 +85,7 @@ class TextPanel(QWidget):
     def close_panel(self) -> None:
         """Undo all connections."""
         self._moved.close()
-        self._connections.close()
+        super().close_panel()
 
     def eventFilter(self, watched: Any, event: Any) -> bool:
         """Let Enter search; Shift and Enter begin a line."""
