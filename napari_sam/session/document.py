@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_sam.errors import DataError, PromptError
-from napari_sam.geometry import mask_to_box
 from napari_sam.session.drafts import Draft
 from napari_sam.session.history import DraftChange, Edit, History, ObjectChange
 from napari_sam.session.labels import (
@@ -25,6 +24,7 @@ from napari_sam.session.labels import (
 from napari_sam.session.objects import DEFAULT_CLASS, ObjectTable, SegmentedObject
 from napari_sam.session.plane import Plane, Region, union_box
 from napari_sam.session.records import commit_record, patch_record, verb_record
+from napari_sam.session.recounting import box_in, recounted
 from napari_sam.structures import Provenance
 
 EIGHT_NEIGHBOURS = np.ones((3, 3), dtype=bool)
@@ -257,7 +257,7 @@ class Document:
             Already written; ids unknown to the table become objects.
         title : str
         """
-        changes = self._recounted(patches)
+        changes = tuple(recounted(self.objects, patches).values())
         record = verb_record("paint", patches=[patch_record(each) for each in patches])
         self.history.push(
             Edit(title, objects=changes, patches=tuple(patches), record=record)
@@ -269,18 +269,21 @@ class Document:
         """Return the object at a (row, col) pixel of a plane."""
         return self.objects.get(self.store.value(plane, position))
 
-    def object_mask(self, object_id: int) -> PlacedMask:
-        """Return an object's mask in the plane it was made in.
+    def object_mask(self, object_id: int, plane: Plane | None = None) -> PlacedMask:
+        """Return an object's mask in a plane, by default the one it was made in.
 
         Raises
         ------
         DataError
-            If there is no such object.
+            If there is no such object, or it is not in that plane.
         """
         (found,) = self._existing([object_id])
-        row0, col0, _, _ = found.box
-        mask = self.store.mask(found.plane, found.box, object_id)
-        return PlacedMask(found.plane, (row0, col0), mask)
+        region = found.regions[0] if plane is None else found.region_in(plane)
+        if region is None:
+            raise DataError(f"Object {object_id} is on another slice: go there first.")
+        row0, col0, _, _ = region.box
+        mask = self.store.mask(region.plane, region.box, object_id)
+        return PlacedMask(region.plane, (row0, col0), mask)
 
     def _free_ids(self, count: int, ids: Sequence[int] | None) -> list[int]:
         """Return the wanted ids if all can be given, else none."""
@@ -336,19 +339,6 @@ class Document:
         patches = (recolour(self.store, p, box, ids) for p, box in boxes.items())
         return tuple(patch for patch in patches if patch is not None)
 
-    def _recounted(self, patches: Sequence[Patch]) -> tuple[ObjectChange, ...]:
-        """Return the changes of the table that written patches imply."""
-        states: dict[int, SegmentedObject | None] = {}
-        for patch in patches:
-            for each in np.union1d(patch.before, patch.after).tolist():
-                if each:
-                    known = states.get(each, self.objects.get(each))
-                    states[each] = _recount(known, patch, each)
-        return tuple(
-            ObjectChange(self.objects.get(each), after)
-            for each, after in states.items()
-        )
-
     def _apply(self, edit: Edit) -> None:
         for change in edit.drafts:
             self._drafts[change.plane] = change.after
@@ -390,7 +380,7 @@ def _committed(
     return SegmentedObject(
         id=new_id,
         class_name=class_name,
-        regions=(Region(patch.plane, _box_in(patch, inside)), *others),
+        regions=(Region(patch.plane, box_in(patch, inside)), *others),
         area=area,
         predicted_iou=finding.predicted_iou,
         stability_score=finding.stability_score,
@@ -398,13 +388,6 @@ def _committed(
         phrase=finding.phrase,
         provenance=finding.provenance,
     )
-
-
-def _box_in(patch: Patch, inside: NDArray[np.bool_]) -> tuple[int, int, int, int]:
-    box = mask_to_box(inside)
-    assert box is not None
-    row, col = patch.box[:2]
-    return box[0] + row, box[1] + col, box[2] + row, box[3] + col
 
 
 def _union_regions(objects: Sequence[SegmentedObject]) -> tuple[Region, ...]:
@@ -426,39 +409,6 @@ def _separate(
         inside = parts == part + 1
         after[inside] = new_id
         patch = Patch(whole.plane, whole.box, before, after)
-        region = Region(whole.plane, _box_in(patch, inside))
+        region = Region(whole.plane, box_in(patch, inside))
         made.append(replace(whole, id=new_id, regions=(region,), area=int(areas[part])))
     return after, made
-
-
-def _recount(
-    known: SegmentedObject | None, patch: Patch, object_id: int
-) -> SegmentedObject | None:
-    """Return an object after a patch gave it pixels or took some."""
-    inside = patch.after == object_id
-    gained = int(np.count_nonzero(inside))
-    lost = int(np.count_nonzero(patch.before == object_id))
-    area = gained - lost + (known.area if known else 0)
-    if area <= 0:
-        return None
-    regions = known.regions if known else ()
-    if gained:
-        region = Region(patch.plane, _box_in(patch, inside))
-        regions = _with_region(regions, region)
-    if known is not None:
-        return replace(known, regions=regions, area=area)
-    provenance = Provenance("", method="brush")
-    return SegmentedObject(
-        object_id, DEFAULT_CLASS, regions, area, provenance=provenance
-    )
-
-
-def _with_region(regions: tuple[Region, ...], new: Region) -> tuple[Region, ...]:
-    if all(each.plane != new.plane for each in regions):
-        return (*regions, new)
-    return tuple(
-        Region(each.plane, union_box(each.box, new.box))
-        if each.plane == new.plane
-        else each
-        for each in regions
-    )

@@ -56,11 +56,17 @@ class Steps:
     ----------
     token : CancelToken
     report : callable
-        Takes the steps done and the steps in all.
+        Takes the steps done and the steps in all; leaves the job if it was cancelled.
+    tell : callable
+        The same, for a job that looks at the token itself.
+    post : callable
+        Makes a call on the thread that owns the session.
     """
 
     token: CancelToken
     report: Callable[[int, int | None], None]
+    tell: Callable[[int, int | None], None]
+    post: Callable[[Callable[[], None]], None]
 
 
 class Engine:
@@ -185,7 +191,7 @@ class Engine:
         self._tell()
 
         def job(token: CancelToken) -> Any:
-            return work(Steps(token, self._reporter(token)))
+            return work(self._steps(token))
 
         def finish(outcome: Outcome) -> None:
             self._tokens.pop(number, None)
@@ -241,12 +247,15 @@ class Engine:
         if token is not None:
             token.cancel()
 
-    def _reporter(self, token: CancelToken) -> Callable[[int, int | None], None]:
-        def report(done: int, total: int | None) -> None:
-            token.check()
+    def _steps(self, token: CancelToken) -> Steps:
+        def tell(done: int, total: int | None) -> None:
             self._runner.post(lambda: self._events.progress.emit(done, total or 0))
 
-        return report
+        def report(done: int, total: int | None) -> None:
+            token.check()
+            tell(done, total)
+
+        return Steps(token, report, tell, self._runner.post)
 
     def _finish(self, outcome: Outcome, done: Callable[[Any], None]) -> None:
         if outcome.error is None:

@@ -54,6 +54,10 @@ class SegmentedObject:
         """(row0, col0, row1, col1) in the plane it was made in."""
         return self.regions[0].box
 
+    def region_in(self, plane: Plane) -> Region | None:
+        """Return where it is in a plane; None if it is not."""
+        return next((each for each in self.regions if each.plane == plane), None)
+
     @property
     def centre(self) -> tuple[float, float]:
         """(row, col) of the middle of its box."""

@@ -16,6 +16,7 @@ from napari_sam.export import LabelsTiff
 from napari_sam.export.files import replacing
 from napari_sam.session.document import Document
 from napari_sam.session.drafts import Draft
+from napari_sam.session.filling import fill_again
 from napari_sam.session.records import (
     Record,
     read_finding,
@@ -222,6 +223,7 @@ _VERBS: dict[str, Callable[[Document, Record], Any]] = {
     "delete": lambda document, record: document.delete(record["ids"]),
     "merge": lambda document, record: document.merge(record["ids"]),
     "split": lambda document, record: document.split(record["id"], record["first_id"]),
+    "propagate": fill_again,
     "set_class": lambda document, record: document.set_class(
         record["ids"], record["class_name"]
     ),

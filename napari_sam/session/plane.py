@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -49,6 +49,18 @@ class Plane:
         """Whether rows run along a later axis than columns."""
         return self.rows > self.cols
 
+    @property
+    def hidden(self) -> tuple[int, ...]:
+        """The axes that are not shown."""
+        shown = (self.rows, self.cols)
+        return tuple(axis for axis in range(len(self.shape)) if axis not in shown)
+
+    def moved(self, axis: int, index: int) -> Plane:
+        """Return the same plane at another place of a hidden axis."""
+        point = list(self.point)
+        point[axis] = index
+        return replace(self, point=tuple(point))
+
     def index(self, box: Box, step: int = 1) -> Index:
         """Return what selects a box of the plane from the array.
 
@@ -94,23 +106,61 @@ class Plane:
 
     def holds(self, position: NDArray[Any]) -> bool:
         """Whether a position (ndim,) of the array lies in this plane's slice."""
-        hidden = [i for i in range(len(self.shape)) if i not in (self.rows, self.cols)]
-        return all(round(float(position[i])) == self.point[i] for i in hidden)
+        return all(round(float(position[i])) == self.point[i] for i in self.hidden)
 
 
 @dataclass(frozen=True)
 class Region:
-    """A box of a plane.
+    """A box of a plane in which an object has pixels.
 
     Attributes
     ----------
     plane : Plane
     box : tuple of int
         (row0, col0, row1, col1), the stop exclusive.
+    confidence : float or None
+        How sure the propagation that made it is, 0 to 1; None where a person did.
     """
 
     plane: Plane
     box: Box
+    confidence: float | None = None
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Planes one behind the other along a hidden axis: a stack, or a movie.
+
+    Attributes
+    ----------
+    plane : Plane
+        One of them.
+    axis : int
+        The hidden axis.
+    """
+
+    plane: Plane
+    axis: int
+
+    @property
+    def length(self) -> int:
+        """Number of planes."""
+        return self.plane.shape[self.axis]
+
+    @property
+    def first(self) -> Plane:
+        """The plane at index 0."""
+        return self.at(0)
+
+    def at(self, index: int) -> Plane:
+        """Return the plane at an index."""
+        return self.plane.moved(self.axis, index)
+
+    def index_of(self, plane: Plane) -> int | None:
+        """Return where a plane is; None if it is not of this stack."""
+        return (
+            plane.point[self.axis] if self.at(plane.point[self.axis]) == plane else None
+        )
 
 
 def union_box(box: Box, other: Box) -> Box:

@@ -41,8 +41,8 @@ def commit_record(finding: Finding, rule: str, object_id: int) -> Record:
         "id": object_id,
         "rule": rule,
         "class_name": finding.class_name,
-        "predicted_iou": _number(finding.predicted_iou),
-        "stability_score": _number(finding.stability_score),
+        "predicted_iou": number_or_none(finding.predicted_iou),
+        "stability_score": number_or_none(finding.stability_score),
         "text_score": finding.text_score,
         "phrase": finding.phrase,
         "provenance": write_provenance(finding.provenance),
@@ -57,8 +57,8 @@ def read_finding(record: Record) -> Finding:
     return Finding(
         placed=read_mask(record["mask"]),
         class_name=record["class_name"],
-        predicted_iou=_float(record["predicted_iou"]),
-        stability_score=_float(record["stability_score"]),
+        predicted_iou=nan_if_none(record["predicted_iou"]),
+        stability_score=nan_if_none(record["stability_score"]),
         text_score=record["text_score"],
         phrase=record["phrase"],
         provenance=read_provenance(record["provenance"]),
@@ -214,10 +214,11 @@ def _unpack(record: Record, shape: tuple[int, ...]) -> NDArray[Any]:
     return np.frombuffer(content, record["dtype"]).reshape(shape).copy()
 
 
-def _number(value: float) -> float | None:
+def number_or_none(value: float) -> float | None:
     """Return a number that JSON has: NaN is none."""
     return float(value) if value == value else None
 
 
-def _float(value: float | None) -> float:
+def nan_if_none(value: float | None) -> float:
+    """Return what `number_or_none` was given."""
     return float("nan") if value is None else value

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from napari_sam.errors import DataError, ImageError, NapariSamError, PromptError
+from napari_sam.errors import ImageError, NapariSamError, PromptError
 from napari_sam.session.candidates import Candidates
 from napari_sam.session.document import Document, Finding
 from napari_sam.session.drafts import Draft
@@ -62,6 +62,8 @@ class Session:
         How a commit treats other objects.
     class_name : str
         Class of the objects that are committed next.
+    interrupt : callable or None
+        Stops and drops what is being found for an edit; returns what that is.
 
     Examples
     --------
@@ -82,6 +84,7 @@ class Session:
         self.events = SessionEvents()
         self.overlap: OverlapRule = "keep"
         self.class_name = DEFAULT_CLASS
+        self.interrupt: Callable[[], str] | None = None
         self._engine = Engine(
             runner or InlineRunner(), self.events, reads_ahead=reads_ahead
         )
@@ -281,9 +284,7 @@ class Session:
         DataError
             If there is no such object, or it lies in another plane.
         """
-        placed = self.document.object_mask(object_id)
-        if placed.plane != self.plane:
-            raise DataError(f"Object {object_id} is on another slice: go there first.")
+        placed = self.document.object_mask(object_id, self.plane)
         prompt = MaskPrompt(_full_mask(placed))
         draft = Draft(PromptSet(mask=prompt), object_id=object_id)
         self.set_draft(draft, f"refine object {object_id}")
@@ -403,7 +404,12 @@ class Session:
     # -- history -------------------------------------------------------------------
 
     def undo(self) -> str | None:
-        """Take the last edit back; return what it was, None if there is none."""
+        """Take the last edit back; return what it was, None if there is none.
+
+        What is on its way to become an edit is stopped first, and is all of it.
+        """
+        if self.interrupt is not None:
+            return self.interrupt()
         edit = self.document.history.undo()
         return None if edit is None else edit.title
 

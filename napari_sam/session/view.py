@@ -54,6 +54,12 @@ class ImageView:
         Returns the samples, shape ``frame.shape`` and perhaps channels; called off
         the main thread, once, when they are needed.
     display : Display
+    at : callable or None
+        Returns the view of the same region of another plane; None for a single image.
+    axis_names : tuple of str
+        Of the array's axes; empty if they have none.
+    spacing : tuple of float
+        Distance of neighbours along each axis; empty if it is not known.
     """
 
     key: Hashable
@@ -61,6 +67,9 @@ class ImageView:
     frame: Frame
     read: Callable[[], ArrayLike]
     display: Display = field(default_factory=Display)
+    at: Callable[[Plane], ImageView] | None = None
+    axis_names: tuple[str, ...] = ()
+    spacing: tuple[float, ...] = ()
 
     @property
     def is_full_resolution(self) -> bool:
@@ -101,6 +110,41 @@ def array_view(image: ArrayLike, key: Hashable = "image", **display: Any) -> Ima
     shape = (sides[0], sides[1])
     frame = Frame((0.0, 0.0), (1.0, 1.0), shape)
     return ImageView(key, Plane.whole(shape), frame, lambda: array, shown)
+
+
+def stack_view(
+    array: Any,
+    plane: Plane,
+    key: Hashable = "volume",
+    axis_names: tuple[str, ...] = (),
+    spacing: tuple[float, ...] = (),
+) -> ImageView:
+    """Return the view of a plane of a volume or movie, at its own resolution.
+
+    Parameters
+    ----------
+    array : array-like
+        Of the plane's shape; numpy, dask, zarr: only shown planes are read.
+    plane : Plane
+    key : hashable
+    axis_names : tuple of str
+    spacing : tuple of float
+        See `ImageView`.
+    """
+
+    def at(plane: Plane) -> ImageView:
+        return stack_view(array, plane, key, axis_names, spacing)
+
+    box = (0, 0, *plane.size)
+    return ImageView(
+        (key, plane),
+        plane,
+        Frame((0.0, 0.0), (1.0, 1.0), plane.size),
+        lambda: plane.read(array, box),
+        at=at,
+        axis_names=axis_names,
+        spacing=spacing,
+    )
 
 
 def to_view(prompts: PromptSet, view: ImageView) -> PromptSet:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from napari_sam.errors import ModelError
+from napari_sam.session.propagation_task import PropagationTask, StackArray
 from napari_sam.session.tidying import tidy
 from napari_sam.session.view import ImageView, to_view
 from napari_sam.structures import (
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
     from napari_sam.inference.automatic import Method
     from napari_sam.inference.framing import ImageEmbedding
     from napari_sam.inference.predictor import SamPredictor
+    from napari_sam.inference.volume import VolumeSegmenter
+    from napari_sam.inference.volume_planes import VolumePlanes
+    from napari_sam.inference.volume_result import VolumeSegmentation
+    from napari_sam.inference.volume_sweep import OnSlice
 
 # Slices that a person goes back and forth between.
 KEPT_EMBEDDINGS = 8
@@ -57,6 +62,7 @@ class Worker:
         self._say = say
         self._predictor: SamPredictor | None = None
         self._embeddings: OrderedDict[Hashable, ImageEmbedding] = OrderedDict()
+        self._stack: tuple[Hashable, VolumePlanes] | None = None
 
     @property
     def predictor(self) -> SamPredictor:
@@ -75,6 +81,7 @@ class Worker:
         """Take a predictor that exists; embeddings of another are forgotten."""
         self._predictor = predictor
         self._embeddings.clear()
+        self._stack = None
 
     def load(self, choice: ModelChoice, progress: Progress | None = None) -> None:
         """Create a model, downloading its weights where they are missing.
@@ -188,6 +195,61 @@ class Worker:
             progress=report,
         )
         return found.records
+
+    def propagate(
+        self,
+        task: PropagationTask,
+        *,
+        progress: Progress,
+        should_cancel: Callable[[], bool],
+        on_slice: OnSlice,
+    ) -> VolumeSegmentation:
+        """Follow objects through a stack; what was found until a cancel is returned.
+
+        Parameters
+        ----------
+        task : PropagationTask
+        progress, should_cancel, on_slice : callable
+            As for `VolumeSegmenter.propagate`.
+
+        Raises
+        ------
+        ImageError, PromptError
+            As `VolumeSegmenter.propagate`.
+        """
+
+        def work() -> VolumeSegmentation:
+            from napari_sam.inference.volume import VolumeSegmenter
+
+            segmenter = VolumeSegmenter(self.predictor, task.settings)
+            return segmenter.correct(
+                self._slices_of(task, segmenter),
+                task.existing(),
+                confirmed=task.confirmed(),
+                direction=task.direction,
+                limits=task.limits,
+                progress=progress,
+                should_cancel=should_cancel,
+                on_slice=on_slice,
+            )
+
+        return self._guarded(work)
+
+    def _slices_of(
+        self, task: PropagationTask, segmenter: VolumeSegmenter
+    ) -> VolumePlanes:
+        """Open a task's stack; the last one stays open, with its slices' embeddings."""
+        key, planes = self._stack or (None, None)
+        if planes is None or key != task.key:
+            shown = task.view.display
+            channels = shown.channel_axis
+            planes = segmenter.open(
+                StackArray(task.view, task.stack),
+                channel_axis=None if channels is None else channels + 1,
+                contrast_limits=shown.contrast_limits,
+            )
+            self._stack = task.key, planes
+        return planes
 
     def _set_image(self, view: ImageView, samples: Any) -> None:
         shown = view.display
