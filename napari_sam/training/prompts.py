@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
-from napari_sam.nn.pocket import MASK_LOGIT
+from napari_sam.nn.pocket_prompts import MASK_LOGIT
 
 
 @dataclass(frozen=True)

@@ -86,6 +86,8 @@ class Recipe:
     set_weights : dict of str to float
         How often a set is drawn from; the square root of its number of images by
         default.
+    paste : dict of str to float
+        Share of a set's images that get an object of another image of the set.
     augment : AugmentConfig
     prompts : PromptConfig
 
@@ -122,6 +124,7 @@ class Recipe:
     patience: int = 6
     sets: tuple[str, ...] = ()
     set_weights: dict[str, float] = field(default_factory=dict)
+    paste: dict[str, float] = field(default_factory=dict)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     prompts: PromptConfig = field(default_factory=PromptConfig)
 

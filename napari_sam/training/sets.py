@@ -17,6 +17,7 @@ from napari_sam.training.datasets import (
     Source,
     SyntheticSource,
 )
+from napari_sam.training.pasting import PastingSource
 from napari_sam.training.reading import READING, Reading, StoredImage, TrainingImage
 from napari_sam.training.recipe import Recipe
 
@@ -141,7 +142,10 @@ def _check_slices(sets: Sequence[FolderSource]) -> None:
 
 
 def _mix(sets: dict[str, ListSource], recipe: Recipe) -> Source:
-    sources: list[Source] = list(sets.values())
+    sources: list[Source] = [
+        PastingSource(images, recipe.paste[name]) if name in recipe.paste else images
+        for name, images in sets.items()
+    ]
     weights = [
         recipe.set_weights.get(name, len(images) ** 0.5)
         for name, images in sets.items()
