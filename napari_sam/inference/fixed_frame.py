@@ -169,6 +169,12 @@ class FixedFraming:
                 )
         return [results[index] for index in range(len(prompts))]
 
+    def decode_levels(
+        self, embedding: ImageEmbedding, prompts: PromptSet
+    ) -> list[LowResMasks]:
+        """Predict masks at the one scale there is; see `Framing.decode_levels`."""
+        return self.decode_low_res(embedding, [prompts], True)
+
     def draw(
         self, embedding: ImageEmbedding, logits: Tensor, frame: Frame, offset: float
     ) -> DrawnMask | None:

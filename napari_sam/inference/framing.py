@@ -130,6 +130,21 @@ class Framing(Protocol):
         """
         ...
 
+    def decode_levels(
+        self, embedding: ImageEmbedding, prompts: PromptSet
+    ) -> list[LowResMasks]:
+        """Predict one object's masks at every scale that its prompts leave open.
+
+        For what knows better than the model's own rating which of them is meant.
+
+        Parameters
+        ----------
+        embedding : ImageEmbedding
+        prompts : PromptSet
+            As for `decode`.
+        """
+        ...
+
     def draw(
         self, embedding: ImageEmbedding, logits: Tensor, frame: Frame, offset: float
     ) -> DrawnMask | None:

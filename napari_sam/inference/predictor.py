@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from napari_sam.errors import ImageError, ModelError, PromptError
-from napari_sam.inference.framing import Framing, ImageEmbedding
+from napari_sam.inference.framing import Framing, ImageEmbedding, LowResMasks
 from napari_sam.inference.preprocess import to_model_image
 from napari_sam.inference.prompts import check_prompts, prompt_set
 from napari_sam.nn.registry import Normalisation, PretrainedConfig
@@ -228,6 +228,27 @@ class SamPredictor:
         accepted = self._config.prompts
         checked = [check_prompts(each, embedding, accepted) for each in prompts]
         return self._framing.decode(embedding, checked, multimask_output)
+
+    def predict_levels(self, prompts: PromptSet) -> list[LowResMasks]:
+        """Predict all that one object's prompts may mean, at every scale.
+
+        Parameters
+        ----------
+        prompts : PromptSet
+
+        Returns
+        -------
+        list of LowResMasks
+            To be drawn by `Framing.draw`.
+
+        Raises
+        ------
+        PromptError, ImageError
+            As `predict`.
+        """
+        embedding = self.embedding
+        checked = check_prompts(prompts, embedding, self._config.prompts)
+        return self._framing.decode_levels(embedding, checked)
 
 
 def _config(model: Sam | Pocket) -> PretrainedConfig:

@@ -65,6 +65,8 @@ LARGEST_SHARE = 0.8
 LARGEST_MISMATCH = 1.5
 # A click's answer that rates itself higher is not compared with those of other levels.
 SURE = 0.85
+# Levels on each side of a click's own at which something else may be meant.
+REACH = 2
 # Masks offered for an ambiguous click.
 OFFERED = 3
 # Windows decoded at a time.
@@ -173,6 +175,25 @@ class PyramidFraming:
                     look.logits[chosen], look.iou[chosen], frame
                 )
         return [results[index] for index in range(len(prompts))]
+
+    def decode_levels(
+        self, embedding: ImageEmbedding, prompts: PromptSet
+    ) -> list[LowResMasks]:
+        """Predict masks of one object at some scales; see `Framing.decode_levels`."""
+        assert isinstance(embedding, PyramidEmbedding)
+        first = self._view(embedding, prompts)
+        views = {(0, first.level): first}
+        if known_box(prompts) is None:
+            centre = _centre_of_clicks(prompts)
+            lowest = max(first.level - REACH, self.coarsest_level(embedding))
+            highest = min(first.level + REACH, FINEST_LEVEL)
+            for level in range(lowest, highest + 1):
+                views[0, level] = self._view_at(embedding, centre, level)
+        looks = self._decode_views(embedding, [prompts], views, slice(0, None))
+        return [
+            LowResMasks(each.logits, each.iou, each.view.frame(self._window))
+            for each in looks.values()
+        ]
 
     def draw(
         self, embedding: ImageEmbedding, logits: Tensor, frame: Frame, offset: float

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from napari_sam.errors import ImageError, ModelError, PromptError
 from napari_sam.inference.predictor import SamPredictor
 from napari_sam.inference.text_candidates import find_candidates
+from napari_sam.inference.text_click import predict_named
 from napari_sam.inference.text_exemplars import Concept, ExemplarPrompt
 from napari_sam.inference.text_selection import TextCandidates, shared_areas
 from napari_sam.inference.text_tokens import TokenPath
@@ -305,22 +306,10 @@ class TextSegmenter:
         others = replace(prompts, text=None)
         if others.is_empty:
             raise PromptError("A phrase alone finds many objects: call candidates.")
-        prediction = self.predictor.predict(others)
         query = self.space.query(parse_phrases(prompts.text.phrase)[0])
-        return self._weigh(prediction, query)
 
-    def _weigh(self, prediction: MaskPrediction, query: Query) -> MaskPrediction:
-        records = [_as_record(mask) for mask in prediction.masks]
-        filled = [i for i, record in enumerate(records) if record.mask.any()]
-        scores = np.zeros(len(records), np.float32)
-        vectors = self._describer.vectors([records[i] for i in filled])
-        scores[filled] = self.space.score(query, vectors)
-        weighed = prediction.predicted_iou * (0.2 + 0.8 * scores)
-        return replace(prediction, predicted_iou=weighed.astype(np.float32))
+        def score(records: Sequence[MaskRecord]) -> NDArray[np.float32]:
+            vectors = self._describer.vectors(records)
+            return self.space.score(query, vectors, of_one_object=True)
 
-
-def _as_record(mask: NDArray[np.bool_]) -> MaskRecord:
-    from napari_sam.geometry import mask_to_box
-
-    row0, col0, row1, col1 = mask_to_box(mask) or (0, 0, 1, 1)
-    return MaskRecord(mask[row0:row1, col0:col1], (row0, col0), 1.0, 1.0)
+        return predict_named(self.predictor, others, score)

@@ -166,7 +166,9 @@ class WordSpace:
             similarity = 0.0 if others > similarity else similarity
         return shares, similarity, self._phrases[nearest]
 
-    def posteriors(self, vectors: Vectors) -> NDArray[np.float32]:
+    def posteriors(
+        self, vectors: Vectors, *, of_one_object: bool = False
+    ) -> NDArray[np.float32]:
         """Chance that each mask is of each concept, (N, K + 1), background last.
 
         Concepts that hardly any other mask of the image seems to be count less: one
@@ -176,16 +178,20 @@ class WordSpace:
         ----------
         vectors : ndarray of float32, shape (N, D)
             All masks of one image.
+        of_one_object : bool
+            The masks are guesses at one object, which say nothing of each other.
         """
         plain = _softmax(self._scale * vectors @ self.anchors.T)
-        if len(plain) == 0:
+        if of_one_object or len(plain) == 0:
             return plain
         prior = (plain.mean(0) + PRIOR_FLOOR) ** PRIOR_POWER
         weighted = plain * prior
         result: NDArray[np.float32] = weighted / weighted.sum(1, keepdims=True)
         return result
 
-    def score(self, query: Query, vectors: Vectors) -> NDArray[np.float32]:
+    def score(
+        self, query: Query, vectors: Vectors, *, of_one_object: bool = False
+    ) -> NDArray[np.float32]:
         """How well each mask answers a query, 0 to 1.
 
         Parameters
@@ -193,6 +199,8 @@ class WordSpace:
         query : Query
         vectors : ndarray of float32, shape (N, D)
             All masks of one image.
+        of_one_object : bool
+            As for `posteriors`.
 
         Returns
         -------
@@ -202,16 +210,19 @@ class WordSpace:
             return np.zeros(0, np.float32)
         parts = []
         if query.has_words:
-            parts.append(self._score_words(query, vectors))
+            parts.append(self._score_words(query, vectors, of_one_object))
         if len(query.accepted):
             parts.append(_score_examples(query, vectors))
         mean: NDArray[np.float32] = np.mean(parts, axis=0).astype(np.float32)
         return mean
 
-    def _score_words(self, query: Query, vectors: Vectors) -> NDArray[np.float32]:
+    def _score_words(
+        self, query: Query, vectors: Vectors, of_one_object: bool
+    ) -> NDArray[np.float32]:
         if not len(query.vectors):
             shares = np.append(query.shares, 0).astype(np.float32)
-            score: NDArray[np.float32] = self.posteriors(vectors) @ shares
+            chances = self.posteriors(vectors, of_one_object=of_one_object)
+            score: NDArray[np.float32] = chances @ shares
             return score
         # What the phrase itself says against everything that is not nearly the same.
         others = np.append(query.shares, 0) < 0.5

@@ -108,15 +108,31 @@ def test_asking_for_nothing_or_without_an_image_is_refused(
         segmenter.region("nuclei")
 
 
-def test_a_phrase_weighs_the_candidates_of_a_click(nuclei: TextSegmenter) -> None:
+def test_the_name_decides_what_a_click_means(predictor: SamPredictor) -> None:
+    segmenter, areas = TextSegmenter(predictor, find=lambda _: []), {}
+    for seed in (2, 4, 6):
+        make = SCENES["fluorescence_cells"]
+        scene = make(np.random.default_rng(seed), (192, 192))
+        segmenter.set_image(scene.image)
+        for part in label_targets(scene.layers["nucleus"])[:4]:
+            row, col = np.add(part.origin, np.array(part.mask.shape) // 2)
+            click = (PointPrompt((float(row), float(col))),)
+            for word in ("nucleus", "cell"):
+                prompts = PromptSet(click, text=TextPrompt(word))
+                told = segmenter.predict(prompts)
+                assert told.masks.shape[0] == len(told.low_res_masks)
+                areas.setdefault(word, []).append(told.masks[told.best].sum())
+    assert np.mean(areas["nucleus"]) < 0.9 * np.mean(areas["cell"])
+
+
+def test_a_wrong_name_is_rated_lower(nuclei: TextSegmenter) -> None:
     record = nuclei.candidates(None, "nuclei").records[0]
     row, col = np.add(record.origin, np.array(record.mask.shape) // 2)
     point = PointPrompt((float(row), float(col)))
-    plain = nuclei.predictor.predict(PromptSet((point,)))
-    weighed = nuclei.predict(PromptSet((point,), text=TextPrompt("nuclei")))
+    right = nuclei.predict(PromptSet((point,), text=TextPrompt("nuclei")))
     wrong = nuclei.predict(PromptSet((point,), text=TextPrompt("worms")))
-    np.testing.assert_array_equal(plain.masks, weighed.masks)
-    assert weighed.predicted_iou.max() > wrong.predicted_iou.max()
+    assert right.predicted_iou.max() > wrong.predicted_iou.max()
+    assert right.masks[right.best][int(row), int(col)]
     with pytest.raises(PromptError, match="add a TextPrompt"):
         nuclei.predict(PromptSet((point,)))
     with pytest.raises(PromptError, match="call candidates"):
