@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_sam.inference.framing import ImageEmbedding
-from napari_sam.nn.pocket import MASK_STRIDE, STRIDE
 from napari_sam.nn.pocket_encoder import PocketFeatures
+from napari_sam.nn.pocket_prompts import MASK_STRIDE, STRIDE
 from napari_sam.structures import Frame
 
 if TYPE_CHECKING:

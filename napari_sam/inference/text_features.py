@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_sam.inference.blocks import BlockEncoder, PyramidEmbedding, View
-from napari_sam.nn.pocket import STRIDE, Pocket
+from napari_sam.nn.pocket import Pocket
 from napari_sam.nn.pocket_encoder import (
     DENSE_CHANNELS,
     STAGE_WIDTHS,
     WIDTH,
     PocketFeatures,
 )
+from napari_sam.nn.pocket_prompts import STRIDE
 from napari_sam.structures import MaskRecord
 
 # The size, in pixels of its level, at which an object is looked at: enough to name it,

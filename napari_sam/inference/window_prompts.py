@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_sam.geometry import image_to_frame, mask_to_box, resample, resized_frame
-from napari_sam.nn.pocket import MASK_LOGIT, MASK_STRIDE
+from napari_sam.nn.pocket_prompts import MASK_LOGIT, MASK_STRIDE
 from napari_sam.structures import Frame, MaskPrompt, PromptSet
 
 # (row, col) of a box's upper left and lower right corner, in image pixels.

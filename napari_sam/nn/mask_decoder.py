@@ -169,10 +169,16 @@ class MaskDecoder(nn.Module):
         )
 
 
+def children_weights(up: nn.ConvTranspose2d) -> tuple[Tensor, Tensor]:
+    """Weight (4 C', C) and bias (4 C') of a 2x2 transposed convolution with stride 2.
+
+    It is a linear layer that gives each cell its four children, row by row.
+    """
+    assert up.bias is not None
+    return up.weight.permute(2, 3, 1, 0).flatten(0, 2), up.bias.repeat(4)
+
+
 def _children(x: Tensor, up: nn.ConvTranspose2d) -> Tensor:
     """Apply a 2x2 transposed convolution to cells (..., C), as (..., 4, C')."""
-    outputs = up.weight.shape[1]
-    weight = up.weight.permute(2, 3, 1, 0).flatten(0, 2)
-    assert up.bias is not None
-    x = functional.linear(x, weight, up.bias.repeat(4))
-    return x.unflatten(-1, (4, outputs))
+    x = functional.linear(x, *children_weights(up))
+    return x.unflatten(-1, (4, up.weight.shape[1]))

@@ -9,7 +9,7 @@ import torch
 
 from napari_sam.nn.pocket import Pocket
 from napari_sam.nn.pocket_encoder import Context, PocketFeatures
-from napari_sam.nn.pocket_quality import MaskQualityHead, _look
+from napari_sam.nn.pocket_quality import MaskQualityHead, look
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +152,7 @@ def test_quality_is_told_what_a_mask_covers() -> None:
     head = MaskQualityHead(token_width=4, pixel_width=3, dense_width=2)
     seen = head.mlp.layers[0].in_features - 4
     assert head(torch.rand(1, 2, 4), *pictures(2)).abs().max() == 0
-    inside = _look(*pictures(2))
+    inside = look(*pictures(2))
     assert inside.shape == (1, 2, seen)
     # Mask 0 covers 16 of 256 pixels, surely; mask 1 covers 64.
     area, sure, stable, _ = inside[0, 0, :4].tolist()
