@@ -14,7 +14,7 @@ import torch
 from segment_anything import SamPredictor as ReferencePredictor
 from segment_anything.modeling import MaskDecoder, PromptEncoder, TwoWayTransformer
 from segment_anything.modeling import Sam as ReferenceSam
-from timing import print_ratios, time_in_turns
+from timing import our_dtypes, print_ratios, time_in_turns
 from torch import nn
 
 from napari_sam.inference.fixed_frame import FixedFraming
@@ -90,7 +90,7 @@ def main() -> None:
     features = torch.randn(1, 256, 64, 64)
     xy = np.random.default_rng(0).uniform(0, SIZE, (BATCH, 2))
     pairs = {"segment-anything": _reference_runs(reference, features, xy)}
-    for name, dtype in zip(TARGETS, (torch.float32, torch.bfloat16), strict=True):
+    for name, dtype in our_dtypes().items():
         pairs[name] = _our_runs(_ours(reference, dtype), features, xy)
     for index, title in enumerate(("one click", f"{BATCH} clicks in one batch")):
         print(f"{title}, {options.threads} threads")

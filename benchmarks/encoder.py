@@ -16,15 +16,16 @@ from pathlib import Path
 
 import torch
 from segment_anything import sam_model_registry
-from timing import print_ratios, time_in_turns
+from timing import our_dtypes, print_ratios, time_in_turns
 
 from napari_sam.nn.sam import build_sam_vit_b
 
 REFERENCE = "segment-anything"
-DTYPES = {"ours, float32": torch.float32, "ours, bfloat16": torch.bfloat16}
 TIME_TARGETS = {"ours, float32": 0.62, "ours, bfloat16": 0.38}
 MEMORY_TARGET = 0.6
 Encode = Callable[[torch.Tensor], torch.Tensor]
+# By the name of the run; None for the reference.
+Dtypes = dict[str, torch.dtype | None]
 
 
 def _reference_encoder() -> torch.nn.Module:
@@ -36,14 +37,14 @@ def _reference_encoder() -> torch.nn.Module:
     return encoder
 
 
-def _encoder(name: str) -> Encode:
-    """Build one of the compared encoders."""
+def _encoder(dtype: torch.dtype | None) -> Encode:
+    """Build the reference's encoder, or ours in a number type."""
     reference = _reference_encoder()
-    if name == REFERENCE:
+    if dtype is None:
         return reference
     model = build_sam_vit_b()
     model.image_encoder.load_state_dict(reference.state_dict())
-    model.compute_dtype = DTYPES[name]
+    model.compute_dtype = dtype
     return model.encode_image
 
 
@@ -53,9 +54,9 @@ def _gigabytes(field: str) -> float:
     return int(line.split()[1]) * 1024 / 1e9
 
 
-def _print_peak(name: str) -> None:
+def _print_peak(dtype: str) -> None:
     """Print what encoding adds to this process's memory, and its peak, in GB."""
-    encode = _encoder(name)
+    encode = _encoder(None if dtype == "None" else getattr(torch, dtype))
     gc.collect()
     # Forget the peak of building the model.
     Path("/proc/self/clear_refs").write_text("5")
@@ -64,10 +65,11 @@ def _print_peak(name: str) -> None:
     print(_gigabytes("VmHWM") - before, _gigabytes("VmHWM"))
 
 
-def _compare_memory() -> None:
+def _compare_memory(dtypes: Dtypes) -> None:
     reference = None
-    for name in (REFERENCE, *DTYPES):
-        command = [sys.executable, __file__, "--peak", name]
+    for name, dtype in dtypes.items():
+        peak = str(dtype).removeprefix("torch.")
+        command = [sys.executable, __file__, "--peak", peak]
         result = subprocess.run(command, check=True, capture_output=True, text=True)
         added, total = (float(word) for word in result.stdout.split())
         reference = reference or (added, total)
@@ -78,12 +80,12 @@ def _compare_memory() -> None:
         )
 
 
-def _compare_time(repeats: int) -> None:
+def _compare_time(dtypes: Dtypes, repeats: int) -> None:
     x = torch.randn(1, 3, 1024, 1024)
-    encoders = {name: _encoder(name) for name in (REFERENCE, *DTYPES)}
+    encoders = {name: _encoder(dtype) for name, dtype in dtypes.items()}
     expected = encoders[REFERENCE](x)
-    for name in DTYPES:
-        difference = float((encoders[name](x) - expected).abs().max())
+    for name, encode in list(encoders.items())[1:]:
+        difference = float((encode(x) - expected).abs().max())
         print(f"{name:22s} differs by at most {difference:.1e}")
     runs = {name: lambda e=encode: e(x) for name, encode in encoders.items()}
     print_ratios(time_in_turns(runs, repeats), TIME_TARGETS)
@@ -102,8 +104,9 @@ def main() -> None:
         _print_peak(options.peak)
         return
     print(f"ViT-B, 1024 x 1024, {options.threads} threads")
-    _compare_time(options.repeats)
-    _compare_memory()
+    dtypes: Dtypes = {REFERENCE: None, **our_dtypes()}
+    _compare_time(dtypes, options.repeats)
+    _compare_memory(dtypes)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,18 @@ from time import perf_counter, process_time
 import torch
 
 
+def our_dtypes() -> dict[str, torch.dtype]:
+    """Number types worth comparing here, by the name of our run in them.
+
+    A CPU without bfloat16 would only emulate it, many times slower.
+    """
+    dtypes = {"ours, float32": torch.float32, "ours, bfloat16": torch.bfloat16}
+    if not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        del dtypes["ours, bfloat16"]
+        print("This CPU has no bfloat16: it is left out.")
+    return dtypes
+
+
 def time_in_turns(
     runs: dict[str, Callable[[], object]], repeats: int
 ) -> dict[str, list[float]]:
