@@ -10,37 +10,26 @@ from typing import TYPE_CHECKING, Any, Literal
 from rich.console import Console
 
 from napari_sam.cli.images import read_image
-from napari_sam.cli.options import Format
-from napari_sam.cli.outputs import write_object_table, write_objects
+from napari_sam.cli.jobs import PictureJob
 from napari_sam.cli.progress import progress_bar
-from napari_sam.cli.reports import print_json
-from napari_sam.cli.segmenting import load_predictor, picture_of
+from napari_sam.cli.reports import print_json, print_written
+from napari_sam.cli.segmenting import load_predictor, write_results
 from napari_sam.export.objects import ExportedObject
-from napari_sam.export.overlay import write_overlay
 
 if TYPE_CHECKING:
     from napari_sam.inference.automatic import AutomaticResult
 
 
 @dataclass(frozen=True, eq=False)
-class AutomaticJob:
-    """What a user asked for; see ``napari-sam segment --help``."""
+class AutomaticJob(PictureJob):
+    """Every object, without a prompt."""
 
-    image: Path
-    out: Path
     method: Literal["dense", "grid"] = "dense"
     min_size: float = 15.0
     max_size: float = float("inf")
     keep_border: bool = True
     fill_holes: bool = True
     decoder: Path | None = None
-    kind: Format = Format.labels
-    table: Path | None = None
-    overlay: Path | None = None
-    model: str = "pocket"
-    device: str = "auto"
-    dtype: str = "auto"
-    channel_axis: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +77,12 @@ def run_automatic_job(job: AutomaticJob) -> AutomaticOutcome:
             progress=advance,
         )
     seconds = time.perf_counter() - started
-    _write(job, image, result)
+    objects = [
+        ExportedObject(number, record)
+        for number, record in enumerate(result.records, start=1)
+    ]
+    shape = (result.labels.shape[0], result.labels.shape[1])
+    write_results(job, image, objects, shape)
     return AutomaticOutcome(result, seconds)
 
 
@@ -98,20 +92,6 @@ def _finder(predictor: Any, path: Path) -> Any:
     from napari_sam.nn.unetr_decoder import load_unetr_decoder
 
     return UnetrFinder(predictor, load_unetr_decoder(path))
-
-
-def _write(job: AutomaticJob, image: Any, result: AutomaticResult) -> None:
-    objects = [
-        ExportedObject(number, record)
-        for number, record in enumerate(result.records, start=1)
-    ]
-    shape = (result.labels.shape[0], result.labels.shape[1])
-    write_objects(job.out, job.kind, objects, shape, job.image)
-    if job.table is not None:
-        write_object_table(job.table, objects, job.image)
-    if job.overlay is not None:
-        picture = picture_of(image, job.channel_axis)
-        write_overlay(job.overlay, picture, result.labels)
 
 
 def print_automatic(
@@ -134,6 +114,4 @@ def print_automatic(
     console = Console()
     what = "1 object" if count == 1 else f"{count} objects"
     console.print(f"Found {what} in {outcome.seconds:.1f} s.", highlight=False)
-    for path in (job.out, job.table, job.overlay):
-        if path is not None:
-            console.print(f"Wrote {path}", highlight=False, soft_wrap=True)
+    print_written(job.outputs)

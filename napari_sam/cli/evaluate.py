@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from napari_sam.cli.commands import as_command
 from napari_sam.cli.options import (
     ClipOption,
     DeviceOption,
@@ -16,6 +19,9 @@ from napari_sam.cli.options import (
     MethodOption,
     ModelOption,
 )
+
+if TYPE_CHECKING:
+    from napari_sam.cli.evaluating import EvaluationJob
 
 
 class Protocol(StrEnum):
@@ -106,82 +112,112 @@ ReportOption = Annotated[
 ]
 
 
-def evaluate(
-    dataset: DatasetArgument,
-    model: ModelOption = "pocket",
-    checkpoint: CheckpointOption = None,
-    protocol: ProtocolOption = None,
-    clicks: ClicksOption = 5,
-    limit: LimitOption = None,
-    max_objects: MaxObjectsOption = None,
-    seed: SeedOption = 0,
-    baseline: BaselineOption = False,
-    json: JsonFileOption = None,
-    report: ReportOption = None,
-    device: DeviceOption = "auto",
-    dtype: DtypeOption = "auto",
-    word: WordsOption = None,
-    clip: ClipOption = "clip_pocket",
-    text_threshold: ThresholdOption = None,
-    method: MethodOption = Method.dense,
-) -> None:
+@dataclass(frozen=True, eq=False)
+class EvaluateOptions:
+    """All options, as typer reads them."""
+
+    dataset: DatasetArgument
+    model: ModelOption = "pocket"
+    checkpoint: CheckpointOption = None
+    protocol: ProtocolOption = None
+    clicks: ClicksOption = 5
+    limit: LimitOption = None
+    max_objects: MaxObjectsOption = None
+    seed: SeedOption = 0
+    baseline: BaselineOption = False
+    json: JsonFileOption = None
+    report: ReportOption = None
+    device: DeviceOption = "auto"
+    dtype: DtypeOption = "auto"
+    word: WordsOption = None
+    clip: ClipOption = "clip_pocket"
+    text_threshold: ThresholdOption = None
+    method: MethodOption = Method.dense
+
+    def job(self) -> EvaluationJob:
+        """Return what every protocol is told."""
+        from napari_sam.cli.evaluating import EvaluationJob
+
+        return EvaluationJob(
+            datasets=tuple(self.dataset),
+            model=self.model,
+            checkpoint=self.checkpoint,
+            protocols=tuple(each.value for each in self.protocol or USUAL_PROTOCOLS),
+            clicks=self.clicks,
+            limit=self.limit,
+            max_objects=self.max_objects,
+            seed=self.seed,
+            baseline=self.baseline,
+            json=self.json,
+            report=self.report,
+            device=self.device,
+            dtype=self.dtype,
+        )
+
+
+def run_evaluate(options: EvaluateOptions) -> None:
     """Measure a model on labelled images, with simulated clicks and boxes, or by words.
 
     Labels hold one number for each object, 0 for background. Of a stack or a time
     series eight slices are used, each as an image; with --protocol volume all are, and
     --baseline adds a click column and a random walker.
     """
+    json, protocols = options.json, options.protocol or ()
     if json is not None and json.suffix.lower() != ".json":
         raise typer.BadParameter(f"--json must end in .json, and {json.name} does not.")
-    by_words = Protocol.text in (protocol or ())
-    in_volumes = Protocol.volume in (protocol or ())
-    unprompted = Protocol.automatic in (protocol or ())
-    if (by_words or in_volumes or unprompted) and len(protocol or ()) != 1:
+    alone = [each for each in protocols if each not in USUAL_PROTOCOLS]
+    if alone and len(protocols) != 1:
         raise typer.BadParameter(
             "Measure text, volume or automatic by itself, without another protocol."
         )
-    from napari_sam.cli.evaluating import EvaluationJob, run_evaluation
+    _MEASURES[alone[0] if alone else None](options)
+
+
+evaluate = as_command(EvaluateOptions, run_evaluate)
+
+
+def _measure_prompts(options: EvaluateOptions) -> None:
+    from napari_sam.cli.evaluating import run_evaluation
     from napari_sam.cli.evaluation_table import print_table
 
-    job = EvaluationJob(
-        datasets=tuple(dataset),
-        model=model,
-        checkpoint=checkpoint,
-        protocols=tuple(each.value for each in protocol or USUAL_PROTOCOLS),
-        clicks=clicks,
-        limit=limit,
-        max_objects=max_objects,
-        seed=seed,
-        baseline=baseline,
-        json=json,
-        report=report,
-        device=device,
-        dtype=dtype,
+    print_table(run_evaluation(options.job()))
+
+
+def _measure_words(options: EvaluateOptions) -> None:
+    from napari_sam.cli.text_evaluating import (
+        TextEvaluationJob,
+        print_text_table,
+        run_text_evaluation,
     )
-    if by_words:
-        from napari_sam.cli.text_evaluating import (
-            TextEvaluationJob,
-            print_text_table,
-            run_text_evaluation,
-        )
 
-        asked = TextEvaluationJob(job, word, clip, text_threshold)
-        print_text_table(run_text_evaluation(asked))
-        return
-    if in_volumes:
-        from napari_sam.cli.volume_evaluating import (
-            print_volume_table,
-            run_volume_evaluation,
-        )
+    asked = TextEvaluationJob(
+        options.job(), options.word, options.clip, options.text_threshold
+    )
+    print_text_table(run_text_evaluation(asked))
 
-        print_volume_table(run_volume_evaluation(job))
-        return
-    if unprompted:
-        from napari_sam.cli.automatic_evaluating import (
-            print_automatic_table,
-            run_automatic_evaluation,
-        )
 
-        print_automatic_table(run_automatic_evaluation(job, method.value))
-        return
-    print_table(run_evaluation(job))
+def _measure_volumes(options: EvaluateOptions) -> None:
+    from napari_sam.cli.volume_evaluating import (
+        print_volume_table,
+        run_volume_evaluation,
+    )
+
+    print_volume_table(run_volume_evaluation(options.job()))
+
+
+def _measure_everything(options: EvaluateOptions) -> None:
+    from napari_sam.cli.automatic_evaluating import (
+        print_automatic_table,
+        run_automatic_evaluation,
+    )
+
+    print_automatic_table(run_automatic_evaluation(options.job(), options.method.value))
+
+
+# By the protocol that stands alone, None where none does.
+_MEASURES: dict[Protocol | None, Callable[[EvaluateOptions], None]] = {
+    None: _measure_prompts,
+    Protocol.text: _measure_words,
+    Protocol.volume: _measure_volumes,
+    Protocol.automatic: _measure_everything,
+}

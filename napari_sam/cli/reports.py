@@ -38,12 +38,13 @@ def print_segmentation(job: SegmentJob, result: Segmentation, as_json: bool) -> 
                 f"{record.predicted_iou:.3f}",
                 f"{record.stability_score:.3f}",
             )
+    Console().print(table)
+    print_written(job.outputs)
+
+
+def print_written(paths: Iterable[Path | None]) -> None:
+    """Print which files were written; None stands for one that was not asked for."""
     console = Console()
-    console.print(table)
-    _print_written(console, (job.out, job.table, job.overlay))
-
-
-def _print_written(console: Console, paths: Iterable[Path | None]) -> None:
     for path in paths:
         if path is not None:
             console.print(f"Wrote {path}", highlight=False, soft_wrap=True)
@@ -60,7 +61,7 @@ def print_text_selection(job: TextJob, result: TextSelection, as_json: bool) -> 
     for note in result.notes:
         console.print(note, highlight=False, soft_wrap=True)
     console.print(result.message, highlight=False, soft_wrap=True)
-    _print_written(console, (job.out, job.table, job.overlay))
+    print_written(job.outputs)
 
 
 def describe_segmentation(job: SegmentJob, result: Segmentation) -> dict[str, Any]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from napari_sam.cli.commands import as_command
 from napari_sam.cli.options import (
     Box,
     ClipOption,
@@ -188,41 +191,66 @@ DecoderOption = Annotated[
 ]
 
 
-def segment(
-    image: ImageArgument,
-    out: OutOption,
-    point: PointOption = None,
-    negative: NegativeOption = None,
-    box: BoxOption = None,
-    mask: MaskOption = None,
-    each_point: EachPointOption = False,
-    multimask: MultimaskOption = Multimask.best,
-    model: ModelOption = "pocket",
-    channel_axis: ChannelAxisOption = None,
-    device: DeviceOption = "auto",
-    dtype: DtypeOption = "auto",
-    overlay: OverlayOption = None,
-    json: JsonOption = False,
-    text: TextOption = None,
-    text_threshold: ThresholdOption = None,
-    like: LikeOption = None,
-    unlike: UnlikeOption = None,
-    concept: ConceptOption = None,
-    save_concept: SaveConceptOption = None,
-    clip: ClipOption = "clip_pocket",
-    words: WordsOption = None,
-    table: TableOption = None,
-    kind: FormatOption = Format.labels,
-    auto: AutoOption = False,
-    axes: AxesOption = None,
-    propagate: PropagateOption = False,
-    method: MethodOption = Method.dense,
-    min_size: MinSizeOption = 15,
-    max_size: MaxSizeOption = None,
-    border: BorderOption = True,
-    fill_holes: HolesOption = True,
-    decoder: DecoderOption = None,
-) -> None:
+@dataclass(frozen=True, eq=False)
+class SegmentOptions:
+    """All options, as typer reads them."""
+
+    image: ImageArgument
+    out: OutOption
+    point: PointOption = None
+    negative: NegativeOption = None
+    box: BoxOption = None
+    mask: MaskOption = None
+    each_point: EachPointOption = False
+    multimask: MultimaskOption = Multimask.best
+    model: ModelOption = "pocket"
+    channel_axis: ChannelAxisOption = None
+    device: DeviceOption = "auto"
+    dtype: DtypeOption = "auto"
+    overlay: OverlayOption = None
+    json: JsonOption = False
+    text: TextOption = None
+    text_threshold: ThresholdOption = None
+    like: LikeOption = None
+    unlike: UnlikeOption = None
+    concept: ConceptOption = None
+    save_concept: SaveConceptOption = None
+    clip: ClipOption = "clip_pocket"
+    words: WordsOption = None
+    table: TableOption = None
+    kind: FormatOption = Format.labels
+    auto: AutoOption = False
+    axes: AxesOption = None
+    propagate: PropagateOption = False
+    method: MethodOption = Method.dense
+    min_size: MinSizeOption = 15
+    max_size: MaxSizeOption = None
+    border: BorderOption = True
+    fill_holes: HolesOption = True
+    decoder: DecoderOption = None
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether points, boxes or a mask show objects."""
+        return bool(self.point or self.box or self.mask)
+
+    @property
+    def is_named(self) -> bool:
+        """Whether words, examples or concepts name objects."""
+        return bool(self.text or self.like or self.concept)
+
+    def for_job(self) -> dict[str, Any]:
+        """Return what every `Job` is told."""
+        names = ("image", "out", "model", "device", "dtype", "table")
+        return {name: getattr(self, name) for name in names}
+
+    def for_picture(self) -> dict[str, Any]:
+        """Return what every `PictureJob` is told."""
+        names = ("channel_axis", "kind", "overlay")
+        return self.for_job() | {name: getattr(self, name) for name in names}
+
+
+def run_segment(options: SegmentOptions) -> None:
     """Segment what points, boxes and a mask show, what words name, or everything.
 
     Positions are Y,X (row, column) in pixels. Each box is an object, and each id of a
@@ -231,147 +259,139 @@ def segment(
     a box or on a mask counts for that object, elsewhere for all. Where objects overlap,
     the one with the higher predicted IoU wins.
     """
-    asked = bool(text or like or concept)
-    if asked and (point or box or mask):
+    _check_prompts(options)
+    _check_outputs(options)
+    _check_stack(options)
+    if options.axes is not None:
+        _segment_stack(options)
+    elif options.auto:
+        _segment_everything(options)
+    elif options.is_named:
+        _segment_named(options)
+    else:
+        _segment_shown(options)
+
+
+segment = as_command(SegmentOptions, run_segment)
+
+
+def _check_prompts(options: SegmentOptions) -> None:
+    """Refuse to be told nothing, or two ways to find objects."""
+    if options.is_named and options.is_shown:
         raise typer.BadParameter("Give words and examples, or points and boxes.")
-    if auto and (asked or point or box or mask):
+    prompted = options.is_named or options.is_shown
+    if options.auto and prompted:
         raise typer.BadParameter("--auto takes no prompts: leave one of them out.")
-    if not (auto or asked or point or box or mask):
+    if not (options.auto or prompted):
         raise typer.BadParameter(
             "Give at least one --point, --box, --mask, --text, --like or --concept, "
             "or --auto."
         )
-    inputs = [image, *([mask] if mask else []), *(like or ()), *(unlike or ())]
-    _check_outputs(inputs, out, kind, overlay, table)
-    if axes is not None:
-        if mask or like or unlike or concept or overlay or kind is not Format.labels:
-            raise typer.BadParameter(
-                "A stack takes --point, --box, --text or --auto, and --out and --table."
-            )
-        from napari_sam.cli.volume_segmenting import (
-            VolumeJob,
-            print_volume,
-            run_volume_job,
-        )
-
-        stack_job = VolumeJob(
-            image=image,
-            out=out,
-            axes=None if axes.lower() == "auto" else axes,
-            points=tuple(point or ()),
-            negatives=tuple(negative or ()),
-            boxes=tuple(box or ()),
-            auto=auto,
-            phrases=tuple(text or ()),
-            text_threshold=text_threshold,
-            each_point=each_point,
-            propagate=propagate,
-            clip=clip,
-            model=model,
-            device=device,
-            dtype=dtype,
-            table=table,
-        )
-        print_volume(stack_job, run_volume_job(stack_job), as_json=json)
-        return
-    if propagate or any(
-        each.slice is not None for each in (*(point or ()), *(box or ()))
-    ):
-        raise typer.BadParameter(
-            "Slices and --propagate are for stacks: give --axes, such as ZYX."
-        )
-    if auto:
-        from napari_sam.cli.automatic_segmenting import (
-            AutomaticJob,
-            print_automatic,
-            run_automatic_job,
-        )
-
-        everything = AutomaticJob(
-            image=image,
-            out=out,
-            method=method.value,
-            min_size=min_size,
-            max_size=float("inf") if max_size is None else max_size,
-            keep_border=border,
-            fill_holes=fill_holes,
-            decoder=decoder,
-            kind=kind,
-            table=table,
-            overlay=overlay,
-            model=model,
-            device=device,
-            dtype=dtype,
-            channel_axis=channel_axis,
-        )
-        print_automatic(everything, run_automatic_job(everything), as_json=json)
-        return
-    if asked:
-        from napari_sam.cli.reports import print_text_selection
-        from napari_sam.cli.text_segmenting import TextJob, run_text_job
-
-        text_job = TextJob(
-            image=image,
-            out=out,
-            phrases=tuple(text or ()),
-            like=tuple(like or ()),
-            unlike=tuple(unlike or ()),
-            concepts=tuple(concept or ()),
-            save_concept=save_concept,
-            threshold=text_threshold,
-            clip=clip,
-            words=words,
-            kind=kind,
-            table=table,
-            overlay=overlay,
-            model=model,
-            device=device,
-            dtype=dtype,
-            channel_axis=channel_axis,
-        )
-        print_text_selection(text_job, run_text_job(text_job), as_json=json)
-        return
-    from napari_sam.cli.reports import print_segmentation
-    from napari_sam.cli.segmenting import SegmentJob, run_job
-
-    job = SegmentJob(
-        image=image,
-        out=out,
-        overlay=overlay,
-        points=tuple(point or ()),
-        negatives=tuple(negative or ()),
-        boxes=tuple(box or ()),
-        mask=mask,
-        each_point=each_point,
-        all_candidates=multimask is Multimask.all,
-        model=model,
-        device=device,
-        dtype=dtype,
-        channel_axis=channel_axis,
-        kind=kind,
-        table=table,
-    )
-    print_segmentation(job, run_job(job), as_json=json)
 
 
-def _check_outputs(
-    inputs: list[Path],
-    out: Path,
-    kind: Format,
-    overlay: Path | None,
-    table: Path | None,
-) -> None:
+def _check_outputs(options: SegmentOptions) -> None:
     """Refuse outputs of the wrong kind and those that would replace an input."""
-    check_suffix(out, kind)
+    check_suffix(options.out, options.kind)
     for path, option, suffix in (
-        (overlay, "--overlay", ".png"),
-        (table, "--table", ".csv"),
+        (options.overlay, "--overlay", ".png"),
+        (options.table, "--table", ".csv"),
     ):
         if path is not None and path.suffix.lower() != suffix:
             raise typer.BadParameter(
                 f"{option} must end in {suffix}, and {path.name} does not."
             )
-    taken = {path.resolve() for path in inputs}
-    for path in (out, overlay, table):
+    examples = (*(options.like or ()), *(options.unlike or ()))
+    inputs = (options.image, options.mask, options.decoder, options.words, *examples)
+    taken = {path.resolve() for path in inputs if path is not None}
+    for path in (options.out, options.overlay, options.table):
         if path is not None and path.resolve() in taken:
             raise typer.BadParameter(f"{path} is an input: write to another file.")
+
+
+def _check_stack(options: SegmentOptions) -> None:
+    """Refuse what only pictures take in a stack, and slices in a picture."""
+    if options.axes is None:
+        places = (*(options.point or ()), *(options.box or ()))
+        if options.propagate or any(each.slice is not None for each in places):
+            raise typer.BadParameter(
+                "Slices and --propagate are for stacks: give --axes, such as ZYX."
+            )
+        return
+    flat = (options.mask, options.like, options.unlike, options.concept)
+    if any((*flat, options.overlay)) or options.kind is not Format.labels:
+        raise typer.BadParameter(
+            "A stack takes --point, --box, --text or --auto, and --out and --table."
+        )
+
+
+def _segment_stack(options: SegmentOptions) -> None:
+    from napari_sam.cli.volume_segmenting import VolumeJob, print_volume, run_volume_job
+
+    axes = options.axes or "auto"
+    job = VolumeJob(
+        **options.for_job(),
+        axes=None if axes.lower() == "auto" else axes,
+        points=tuple(options.point or ()),
+        negatives=tuple(options.negative or ()),
+        boxes=tuple(options.box or ()),
+        auto=options.auto,
+        phrases=tuple(options.text or ()),
+        text_threshold=options.text_threshold,
+        each_point=options.each_point,
+        propagate=options.propagate,
+        clip=options.clip,
+    )
+    print_volume(job, run_volume_job(job), as_json=options.json)
+
+
+def _segment_everything(options: SegmentOptions) -> None:
+    from napari_sam.cli.automatic_segmenting import (
+        AutomaticJob,
+        print_automatic,
+        run_automatic_job,
+    )
+
+    job = AutomaticJob(
+        **options.for_picture(),
+        method=options.method.value,
+        min_size=options.min_size,
+        max_size=math.inf if options.max_size is None else options.max_size,
+        keep_border=options.border,
+        fill_holes=options.fill_holes,
+        decoder=options.decoder,
+    )
+    print_automatic(job, run_automatic_job(job), as_json=options.json)
+
+
+def _segment_named(options: SegmentOptions) -> None:
+    from napari_sam.cli.reports import print_text_selection
+    from napari_sam.cli.text_segmenting import TextJob, run_text_job
+
+    job = TextJob(
+        **options.for_picture(),
+        phrases=tuple(options.text or ()),
+        like=tuple(options.like or ()),
+        unlike=tuple(options.unlike or ()),
+        concepts=tuple(options.concept or ()),
+        save_concept=options.save_concept,
+        threshold=options.text_threshold,
+        clip=options.clip,
+        words=options.words,
+    )
+    print_text_selection(job, run_text_job(job), as_json=options.json)
+
+
+def _segment_shown(options: SegmentOptions) -> None:
+    from napari_sam.cli.reports import print_segmentation
+    from napari_sam.cli.segmenting import SegmentJob, run_job
+
+    job = SegmentJob(
+        **options.for_picture(),
+        points=tuple(options.point or ()),
+        negatives=tuple(options.negative or ()),
+        boxes=tuple(options.box or ()),
+        mask=options.mask,
+        each_point=options.each_point,
+        all_candidates=options.multimask is Multimask.all,
+    )
+    print_segmentation(job, run_job(job), as_json=options.json)

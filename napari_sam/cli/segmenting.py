@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam.cli.images import read_image, read_mask_labels
+from napari_sam.cli.jobs import PictureJob
 from napari_sam.cli.objects import PromptedObject, group_prompts
 from napari_sam.cli.options import Box, Format, Point
 from napari_sam.cli.outputs import write_object_table, write_objects
@@ -32,24 +33,15 @@ CHUNK = 16
 
 
 @dataclass(frozen=True, eq=False)
-class SegmentJob:
-    """What a user asked for; see ``napari-sam segment --help``."""
+class SegmentJob(PictureJob):
+    """Objects that points, boxes and a mask show."""
 
-    image: Path
-    out: Path
     points: tuple[Point, ...] = ()
     negatives: tuple[Point, ...] = ()
     boxes: tuple[Box, ...] = ()
     mask: Path | None = None
     each_point: bool = False
     all_candidates: bool = False
-    model: str = "pocket"
-    device: str = "auto"
-    dtype: str = "auto"
-    channel_axis: int | None = None
-    overlay: Path | None = None
-    kind: Format = Format.labels
-    table: Path | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -248,20 +240,59 @@ def _write(
     objects: list[FoundObject],
     shape: tuple[int, int],
 ) -> None:
+    best = [ExportedObject(each.id, each.candidates[0]) for each in objects]
+    if not (job.all_candidates and job.kind is Format.labels):
+        write_results(job, image, best, shape)
+        return
     ids = [each.id for each in objects]
     planes = [
         paint_records(records, ids, shape)
         for records in zip(*(each.candidates for each in objects), strict=True)
     ]
-    best = [ExportedObject(each.id, each.candidates[0]) for each in objects]
-    if job.all_candidates and job.kind is Format.labels:
-        get_exporter("labels-tiff").write(job.out, np.stack(planes))
-    else:
-        write_objects(job.out, job.kind, best, shape, job.image)
+    get_exporter("labels-tiff").write(job.out, np.stack(planes))
+    write_extras(job, image, best, shape)
+
+
+def write_results(
+    job: PictureJob,
+    image: NDArray[Any],
+    objects: Sequence[ExportedObject],
+    shape: tuple[int, int],
+) -> None:
+    """Write the objects of a picture, and the table and overlay if asked for.
+
+    Parameters
+    ----------
+    job : PictureJob
+    image : ndarray
+        As for `SamPredictor.set_image`.
+    objects : sequence of ExportedObject
+    shape : tuple of int
+        (H, W) of the image.
+
+    Raises
+    ------
+    ExportError
+        A file cannot be written.
+    """
+    write_objects(job.out, job.kind, objects, shape, job.image)
+    write_extras(job, image, objects, shape)
+
+
+def write_extras(
+    job: PictureJob,
+    image: NDArray[Any],
+    objects: Sequence[ExportedObject],
+    shape: tuple[int, int],
+) -> None:
+    """Write the table and the overlay, if asked for; see `write_results`."""
     if job.table is not None:
-        write_object_table(job.table, best, job.image)
+        write_object_table(job.table, objects, job.image)
     if job.overlay is not None:
-        write_overlay(job.overlay, picture_of(image, job.channel_axis), planes[0])
+        labels = paint_records(
+            [each.record for each in objects], [each.id for each in objects], shape
+        )
+        write_overlay(job.overlay, picture_of(image, job.channel_axis), labels)
 
 
 def picture_of(

@@ -7,17 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from napari_sam.cli.images import read_image, read_mask_labels
-from napari_sam.cli.options import Format
-from napari_sam.cli.outputs import write_object_table, write_objects
+from napari_sam.cli.jobs import PictureJob
 from napari_sam.cli.progress import progress_bar
-from napari_sam.cli.segmenting import load_predictor, picture_of
+from napari_sam.cli.segmenting import load_predictor, write_results
 from napari_sam.errors import DataError
 from napari_sam.export.objects import ExportedObject, objects_of
-from napari_sam.export.overlay import write_overlay
 from napari_sam.session.concepts import concept_path, read_concept
 from napari_sam.structures import MaskRecord
 
@@ -28,11 +23,9 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class TextJob:
-    """What a user asked for; see ``napari-sam segment --help``."""
+class TextJob(PictureJob):
+    """Objects that words, examples or concepts name."""
 
-    image: Path
-    out: Path
     phrases: tuple[str, ...] = ()
     like: tuple[Path, ...] = ()
     unlike: tuple[Path, ...] = ()
@@ -41,13 +34,6 @@ class TextJob:
     threshold: float | None = None
     clip: str = "clip_pocket"
     words: Path | None = None
-    kind: Format = Format.labels
-    table: Path | None = None
-    overlay: Path | None = None
-    model: str = "pocket"
-    device: str = "auto"
-    dtype: str = "auto"
-    channel_axis: int | None = None
 
 
 def run_text_job(job: TextJob) -> TextSelection:
@@ -88,7 +74,7 @@ def run_text_job(job: TextJob) -> TextSelection:
     selection = found.select(threshold)
     if job.save_concept is not None:
         _keep(job, segmenter, example, threshold)
-    _write(job, image, selection)
+    write_results(job, image, exported(selection), selection.image_shape)
     return selection
 
 
@@ -134,16 +120,6 @@ def exported(selection: TextSelection) -> list[ExportedObject]:
         ExportedObject(number, each.record, each.phrase, each.class_id, each.text_score)
         for number, each in enumerate(selection.instances, start=1)
     ]
-
-
-def _write(job: TextJob, image: NDArray[Any], selection: TextSelection) -> None:
-    objects = exported(selection)
-    write_objects(job.out, job.kind, objects, selection.image_shape, job.image)
-    if job.table is not None:
-        write_object_table(job.table, objects, job.image)
-    if job.overlay is not None:
-        picture = picture_of(image, job.channel_axis)
-        write_overlay(job.overlay, picture, selection.labels().astype(np.int32))
 
 
 def describe_text_job(job: TextJob, selection: TextSelection) -> dict[str, Any]:

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import typer
 
+from napari_sam.cli.jobs import Job
 from napari_sam.cli.options import Box, Point
 from napari_sam.cli.progress import progress_bar
+from napari_sam.cli.reports import print_json, print_written
 from napari_sam.cli.segmenting import load_predictor
 from napari_sam.cli.stacks import Stack, read_stack, write_stack
 from napari_sam.errors import ImageError, PromptError
@@ -27,11 +29,9 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class VolumeJob:
-    """What a user asked for; see ``napari-sam segment --help``."""
+class VolumeJob(Job):
+    """Objects of a stack or movie."""
 
-    image: Path
-    out: Path
     axes: str | None = None
     points: tuple[Point, ...] = ()
     negatives: tuple[Point, ...] = ()
@@ -43,10 +43,6 @@ class VolumeJob:
     propagate: bool = True
     refine: bool = False
     clip: str = "clip_pocket"
-    model: str = "pocket"
-    device: str = "auto"
-    dtype: str = "auto"
-    table: Path | None = None
 
 
 def run_volume_job(job: VolumeJob) -> VolumeSegmentation:
@@ -218,8 +214,6 @@ def write_volume_table(path: Path, found: VolumeSegmentation, stack: Stack) -> N
 
 def print_volume(job: VolumeJob, found: VolumeSegmentation, as_json: bool) -> None:
     """Print what was found and where it was written."""
-    from napari_sam.cli.reports import print_json
-
     if as_json:
         print_json(describe_volume(job, found))
         return
@@ -230,9 +224,7 @@ def print_volume(job: VolumeJob, found: VolumeSegmentation, as_json: bool) -> No
                 f"{identifier:>5}  {each.voxels:>9} voxels  slices {min(rated)}-"
                 f"{max(rated)}  confidence {np.mean(list(rated.values())):.3f}"
             )
-    for path in (job.out, job.table):
-        if path is not None:
-            typer.echo(f"Wrote {path}")
+    print_written((job.out, job.table))
 
 
 def describe_volume(job: VolumeJob, found: VolumeSegmentation) -> dict[str, Any]:
