@@ -108,25 +108,6 @@ class MaskDescriber:
             )
         return result
 
-    def describe_image(self, embedding: PyramidEmbedding) -> NDArray[np.float32]:
-        """Describe the whole image, by the coarsest levels' mean and extreme features.
-
-        Returns
-        -------
-        ndarray of float32, shape (IMAGE_FEATURE_COUNT,)
-        """
-        coarsest = min(0, math.floor(self._log_share(embedding)))
-        view = View(coarsest, 0, 0)
-        seen = self._blocks.crop(embedding, view).embedding[0]
-        rows, cols = (
-            max(1, min(math.ceil(side * 2.0**coarsest / STRIDE), seen.shape[1]))
-            for side in embedding.image_shape
-        )
-        cells = seen[:, :rows, :cols].flatten(1)
-        parts = (cells.mean(1), cells.std(1, correction=0), cells.amax(1))
-        result: NDArray[np.float32] = torch.cat(parts).cpu().numpy()
-        return result
-
     def _log_share(self, embedding: PyramidEmbedding) -> float:
         return math.log2(self._window / max(embedding.image_shape))
 
@@ -176,9 +157,6 @@ class MaskDescriber:
         shape = (4 * (bottom - top), 4 * (right - left))
         inside = _sample_mask(record, start, shape, 2.0 / scale, 1 / scale)
         return Patch(PocketFeatures(*parts), inside)
-
-
-IMAGE_FEATURE_COUNT = 3 * WIDTH
 
 
 def _block_key(view: View) -> tuple[int, int, int]:

@@ -38,12 +38,16 @@ class NamedImage:
     complete : bool
         Whether every object of the image is among them, so that a word of none of them
         is absent.
+    truth : tuple of (labels, words)
+        Label images (H, W), each with the word of every id; empty where a model's own
+        masks are not to be named by it.
     """
 
     image: NDArray
     records: tuple[MaskRecord, ...]
     words: tuple[str, ...]
     complete: bool = True
+    truth: tuple[tuple[NDArray[np.int32], dict[int, str]], ...] = ()
 
 
 def synthetic_image(rng: np.random.Generator) -> NamedImage:
@@ -196,7 +200,9 @@ def _crop(
     if complete:
         blanks = background_masks(labels > 0, [r.mask.sum() for r in records], rng)
         records, words = records + blanks, words + [""] * len(blanks)
-    return NamedImage(pixels, tuple(records), tuple(words), complete)
+    names = dict.fromkeys(range(1, int(labels.max()) + 1), word)
+    truth = ((labels, names),)
+    return NamedImage(pixels, tuple(records), tuple(words), complete, truth)
 
 
 def _corner(labels: NDArray[np.int32], rng: np.random.Generator) -> tuple[int, int]:

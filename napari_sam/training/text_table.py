@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from napari_sam.errors import DataError, ImageError
 from napari_sam.inference.blocks import PyramidEmbedding
 from napari_sam.inference.predictor import SamPredictor
+from napari_sam.inference.text_candidates import find_candidates
 from napari_sam.inference.text_features import MaskDescriber
 from napari_sam.text.vocabulary import Vocabulary
+from napari_sam.training.text_found import name_found
 from napari_sam.training.text_scenes import NamedImage
 
 BACKGROUND = -1
@@ -33,10 +35,6 @@ class WordTable:
         Index of the image.
     sources : ndarray of str, shape (M,)
         Where each image is from.
-    scenes : ndarray of float32, shape (M, G)
-        Description of each image.
-    present : ndarray of float32, shape (M, K)
-        1 for a concept in the image, 0 for an absent one, NaN where nobody knows.
     names : tuple of str
         Of the K concepts.
     """
@@ -45,8 +43,6 @@ class WordTable:
     concepts: NDArray[np.int64]
     images: NDArray[np.int64]
     sources: NDArray[np.str_]
-    scenes: NDArray[np.float32]
-    present: NDArray[np.float32]
     names: tuple[str, ...]
 
     def save(self, path: Path) -> None:
@@ -57,8 +53,6 @@ class WordTable:
             concepts=self.concepts,
             images=self.images,
             sources=self.sources,
-            scenes=self.scenes,
-            present=self.present,
             names=self.names,
         )
 
@@ -71,8 +65,6 @@ class WordTable:
                 values["concepts"],
                 values["images"],
                 values["sources"],
-                values["scenes"],
-                values["present"],
                 tuple(values["names"].tolist()),
             )
 
@@ -95,8 +87,6 @@ class TableBuilder:
         self._concepts: list[int] = []
         self._images: list[int] = []
         self._sources: list[str] = []
-        self._scenes: list[NDArray[np.float32]] = []
-        self._present: list[NDArray[np.float32]] = []
 
     def add(self, source: str, image: NamedImage) -> None:
         """Describe an image and its masks; one that cannot be read is left out."""
@@ -106,12 +96,14 @@ class TableBuilder:
             return
         embedding = self._predictor.embedding
         assert isinstance(embedding, PyramidEmbedding)
-        concepts = [self._index(word) for word in image.words]
-        self._features.append(self._describer.describe(embedding, image.records))
+        records, words = list(image.records), list(image.words)
+        if image.truth:
+            found = name_found(find_candidates(self._predictor), image)
+            records, words = records + found[0], words + found[1]
+        concepts = [self._index(word) for word in words]
+        self._features.append(self._describer.describe(embedding, records))
         self._images += [len(self._sources)] * len(concepts)
         self._concepts += concepts
-        self._scenes.append(self._describer.describe_image(embedding))
-        self._present.append(self._presence(concepts, image.complete))
         self._sources.append(source)
 
     def _index(self, word: str) -> int:
@@ -121,11 +113,6 @@ class TableBuilder:
         if concept is None:
             return UNKNOWN
         return self._vocabulary.names.index(concept.name)
-
-    def _presence(self, concepts: list[int], complete: bool) -> NDArray[np.float32]:
-        known = np.full(len(self._vocabulary.names), 0.0 if complete else np.nan)
-        known[[index for index in concepts if index >= 0]] = 1.0
-        return known.astype(np.float32)
 
     def table(self) -> WordTable:
         """Return all that was added.
@@ -142,8 +129,6 @@ class TableBuilder:
             np.array(self._concepts, np.int64),
             np.array(self._images, np.int64),
             np.array(self._sources),
-            np.stack(self._scenes),
-            np.stack(self._present),
             self._vocabulary.names,
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import torch
 from napari_sam.errors import DataError
 from napari_sam.evaluation.labelled import Target
 from napari_sam.evaluation.words import absent_words, count_found, word_of_set
+from napari_sam.structures import MaskRecord
 from napari_sam.synthetic import SCENES
 from napari_sam.text.vocabulary import Concept, Vocabulary, bundled_vocabulary
 from napari_sam.training.clip_corpus import (
@@ -22,6 +24,7 @@ from napari_sam.training.clip_corpus import (
     misspell,
 )
 from napari_sam.training.text import WordRecipe, taught_folders
+from napari_sam.training.text_found import name_found
 from napari_sam.training.text_head import (
     HeadConfig,
     WordTargets,
@@ -29,7 +32,13 @@ from napari_sam.training.text_head import (
     head_accuracy,
     phrases_of,
 )
-from napari_sam.training.text_scenes import background_masks, name_scene, roughen
+from napari_sam.training.text_scenes import (
+    OTHER,
+    NamedImage,
+    background_masks,
+    name_scene,
+    roughen,
+)
 from napari_sam.training.text_table import BACKGROUND, WordTable
 
 VOCABULARY = Vocabulary(
@@ -71,6 +80,29 @@ def test_background_avoids_objects() -> None:
         assert record.origin[1] + record.mask.shape[1] / 2 < 30
 
 
+def disc(row: int, col: int, size: int) -> MaskRecord:
+    return MaskRecord(np.ones((size, size), bool), (row, col), 0.9, 1.0)
+
+
+def test_found_masks_are_named_by_what_they_meet() -> None:
+    labels = np.zeros((40, 40), np.int32)
+    labels[2:12, 2:12], labels[20:36, 20:36] = 1, 2
+    found = [disc(2, 3, 10), disc(2, 2, 5), disc(20, 2, 8), disc(20, 20, 11)]
+    truth = ((labels, {1: "nuclei", 2: "worms"}),)
+    image = NamedImage(labels, tuple(found), ("nuclei",), True, truth)
+    # The last is neither the object nor clearly another thing, so it is left out.
+    kept, words = name_found(found, image)
+    assert words == ["nuclei", "", ""] and kept == found[:3]
+    unsure = dataclasses.replace(image, complete=False)
+    assert name_found(found, unsure)[1] == ["nuclei"]
+    photograph = dataclasses.replace(image, words=(OTHER,), truth=())
+    assert name_found(found[1:3], photograph)[1] == [OTHER, OTHER]
+    inner = np.zeros((40, 40), np.int32)
+    inner[24:30, 24:30] = 7
+    nested = dataclasses.replace(image, truth=(*truth, (inner, {7: "yeast"})))
+    assert name_found([disc(24, 24, 6)], nested)[1] == ["yeast"]
+
+
 def test_a_head_learns_to_name(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     concepts = rng.integers(-1, 2, 300)
@@ -81,8 +113,6 @@ def test_a_head_learns_to_name(tmp_path: Path) -> None:
         concepts,
         np.zeros(300, np.int64),
         np.array(["some"]),
-        np.zeros((1, 4), np.float32),
-        np.zeros((1, 2), np.float32),
         VOCABULARY.names,
     )
     table.save(tmp_path / "table.npz")
