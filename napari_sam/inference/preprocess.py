@@ -60,22 +60,20 @@ def to_model_image(
         If the array is empty, complex, not numeric or of unclear axes, or a setting
         does not fit it.
     """
+    _check_settings(normalisation, gamma)
+    channels = _split_channels(_checked(image), channel_axis)
+    bright = _unit_range(channels, normalisation, contrast_limits)
+    colours = _to_rgb(_curved(bright, gamma), channel_map)
+    return colours if normalisation == "pocket" else _whole_numbers(colours)
+
+
+def _check_settings(normalisation: str, gamma: float) -> None:
     if normalisation not in NORMALISATIONS:
         raise ImageError(
             f"Unknown normalisation {normalisation!r}: use one of {NORMALISATIONS}."
         )
     if not (np.isfinite(gamma) and gamma > 0):
         raise ImageError(f"gamma must be a positive number, not {gamma}.")
-    channels = _split_channels(_checked(image), channel_axis)
-    limits = None if contrast_limits is None else _limits(contrast_limits, channels)
-    bright: NDArray[np.float32] = _unit_range(channels, normalisation, limits)
-    if gamma != 1:
-        bright = bright ** np.float32(gamma)
-    colours = _to_rgb(bright, channel_map)
-    if normalisation == "pocket":
-        return colours
-    whole: NDArray[np.float32] = np.floor(colours * np.float32(255) + np.float32(0.5))
-    return whole
 
 
 def _checked(image: ArrayLike) -> NDArray[Any]:
@@ -141,9 +139,10 @@ def _limits(contrast_limits: ArrayLike, channels: NDArray[Any]) -> NDArray[np.fl
 
 
 def _unit_range(
-    channels: NDArray[Any], normalisation: str, limits: NDArray[np.float64] | None
+    channels: NDArray[Any], normalisation: str, contrast_limits: ArrayLike | None
 ) -> NDArray[np.float32]:
     """Stretch (C, H, W) to float32 in 0..1."""
+    limits = None if contrast_limits is None else _limits(contrast_limits, channels)
     if limits is None and channels.dtype == bool:
         return channels.astype(np.float32)
     if limits is None and channels.dtype == np.uint8 and normalisation == "sam":
@@ -194,6 +193,16 @@ def _stretch(values: NDArray[Any], low: float, high: float) -> NDArray[np.float3
     stretched = (0.5 * np.clip(values, low, high) - 0.5 * low) / span
     unit: NDArray[np.float32] = np.clip(stretched, 0, 1).astype(np.float32)
     return unit
+
+
+def _curved(unit: NDArray[np.float32], gamma: float) -> NDArray[np.float32]:
+    return unit if gamma == 1 else unit ** np.float32(gamma)
+
+
+def _whole_numbers(unit: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Round 0..1 to whole numbers in 0..255."""
+    whole: NDArray[np.float32] = np.floor(unit * np.float32(255) + np.float32(0.5))
+    return whole
 
 
 def _to_rgb(
