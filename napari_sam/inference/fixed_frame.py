@@ -7,7 +7,7 @@ exactly what they were trained on.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -143,6 +143,12 @@ class FixedFraming:
         assert isinstance(embedding, FixedEmbedding)
         found = self.decode_low_res(embedding, prompts, multimask_output)
         return [_prediction(each, embedding) for each in found]
+
+    def decode_steps(
+        self, embedding: ImageEmbedding, prompts: PromptSet, multimask_output: bool
+    ) -> Iterator[MaskPrediction]:
+        """Predict masks at the one scale there is; see `Framing.decode_steps`."""
+        yield from self.decode(embedding, [prompts], multimask_output)
 
     @torch.no_grad()
     def decode_low_res(

@@ -117,6 +117,20 @@ class Framing(Protocol):
         """
         ...
 
+    def decode_steps(
+        self, embedding: ImageEmbedding, prompts: PromptSet, multimask_output: bool
+    ) -> Iterator[MaskPrediction]:
+        """Predict one object's masks, the sooner ones perhaps to be improved.
+
+        For someone who waits: what comes last is what `decode` returns.
+
+        Parameters
+        ----------
+        embedding, prompts, multimask_output
+            As for `decode`.
+        """
+        ...
+
     def decode_low_res(
         self,
         embedding: ImageEmbedding,

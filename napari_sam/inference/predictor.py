@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -198,6 +198,31 @@ class SamPredictor:
         elif not given.is_empty:
             raise PromptError("Give a PromptSet or the keywords, not both.")
         return self.predict_batch([prompts], multimask_output)[0]
+
+    def predict_steps(
+        self, prompts: PromptSet, multimask_output: bool = True
+    ) -> Iterator[MaskPrediction]:
+        """Predict the masks of one object for someone who waits.
+
+        Parameters
+        ----------
+        prompts : PromptSet
+        multimask_output : bool
+
+        Yields
+        ------
+        MaskPrediction
+            As soon as there is one, and again where looking at other scales gives a
+            better one; the last is what `predict` returns.
+
+        Raises
+        ------
+        PromptError, ImageError
+            As `predict`.
+        """
+        embedding = self.embedding
+        checked = check_prompts(prompts, embedding, self._config.prompts)
+        yield from self._framing.decode_steps(embedding, checked, multimask_output)
 
     def predict_batch(
         self, prompts: Sequence[PromptSet], multimask_output: bool = True

@@ -10,7 +10,7 @@ blocks, when they are first needed, and kept.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -164,16 +164,28 @@ class PyramidFraming:
         kept = slice(0, None) if multimask_output else slice(0, 1)
         results: dict[int, LowResMasks] = {}
         for indices in chunks_of_a_kind((len(each.points) for each in prompts), CHUNK):
-            looks = self._look(embedding, [prompts[i] for i in indices], kept)
+            *_, looks = self._look(embedding, [prompts[i] for i in indices], kept)
             for index, look in zip(indices, looks, strict=True):
-                frame = look.view.frame(self._window)
-                chosen = (
-                    look.iou.topk(min(OFFERED, len(look.iou))).indices.sort().values
-                )
-                results[index] = LowResMasks(
-                    look.logits[chosen], look.iou[chosen], frame
-                )
+                results[index] = self._offered(look)
         return [results[index] for index in range(len(prompts))]
+
+    def decode_steps(
+        self, embedding: ImageEmbedding, prompts: PromptSet, multimask_output: bool
+    ) -> Iterator[MaskPrediction]:
+        """Predict masks, after each scale looked at; see `Framing.decode_steps`."""
+        assert isinstance(embedding, PyramidEmbedding)
+        kept = slice(0, None) if multimask_output else slice(0, 1)
+        last: Look | None = None
+        for (look,) in self._look(embedding, [prompts], kept):
+            if look is not last:
+                yield _prediction(self._offered(look), embedding.image_shape)
+            last = look
+
+    def _offered(self, look: Look) -> LowResMasks:
+        """Return the best rated masks of a view."""
+        chosen = look.iou.topk(min(OFFERED, len(look.iou))).indices.sort().values
+        frame = look.view.frame(self._window)
+        return LowResMasks(look.logits[chosen], look.iou[chosen], frame)
 
     def decode_levels(
         self, embedding: ImageEmbedding, prompts: PromptSet
@@ -203,8 +215,11 @@ class PyramidFraming:
 
     def _look(
         self, embedding: PyramidEmbedding, prompts: Sequence[PromptSet], kept: slice
-    ) -> list[Look]:
-        """Decode, and at more levels where the first answer is cut or unsure."""
+    ) -> Iterator[list[Look]]:
+        """Decode, and at more levels where the first answer is cut or unsure.
+
+        After each round the best look at each object is yielded.
+        """
         views = {
             (index, (view := self._view(embedding, each)).level): view
             for index, each in enumerate(prompts)
@@ -214,12 +229,12 @@ class PyramidFraming:
             found = self._decode_views(embedding, prompts, views, kept)
             for (index, level), look in found.items():
                 seen[index][level] = look
+            yield [_best_look(looks) for looks in seen]
             views = {
                 (index, view.level): view
                 for index in {index for index, _ in found}
                 for view in self._further_views(embedding, prompts[index], seen[index])
             }
-        return [_best_look(looks) for looks in seen]
 
     def _further_views(
         self, embedding: PyramidEmbedding, prompts: PromptSet, looks: Mapping[int, Look]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 # Parts of an image that are prepared in pauses: one about every so many samples.
 PROBE_PITCH = 192
 MOST_PROBES = 64
-Answer = Callable[[MaskPrediction | None], None]
+# Takes masks, and whether no better ones follow; None if there are none.
+Answer = Callable[[MaskPrediction | None, bool], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +40,9 @@ class MaskRequest:
         In pixels of the plane.
     multimask_output : bool
     answer : callable
-        Takes the prediction, or None if there is none.
+        Takes each prediction, and whether it is the last.
+    quick : bool
+        Whether the first prediction will do.
     """
 
     generation: int
@@ -46,6 +50,7 @@ class MaskRequest:
     prompts: PromptSet
     multimask_output: bool
     answer: Answer
+    quick: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,11 +141,17 @@ class Engine:
         )
 
     def ask(
-        self, view: ImageView, prompts: PromptSet, multimask: bool, answer: Answer
+        self,
+        view: ImageView,
+        prompts: PromptSet,
+        multimask: bool,
+        answer: Answer,
+        *,
+        quick: bool = False,
     ) -> None:
         """Ask for masks; the answer to an earlier question will be dropped."""
-        self._latest = next(self._generations)
-        self._wanted = MaskRequest(self._latest, view, prompts, multimask, answer)
+        self._latest = number = next(self._generations)
+        self._wanted = MaskRequest(number, view, prompts, multimask, answer, quick)
         self._start_wanted()
 
     def _read_ahead(self) -> None:
@@ -228,19 +239,33 @@ class Engine:
         def decoded() -> None:
             self._decoding = False
             if request.generation == self._latest:
-                request.answer(answers[0] if answers else None)
+                request.answer(answers[-1] if answers else None, True)
             self._start_wanted()
 
         self.run(
-            "Segmenting", lambda _: self._predict(request), answers.extend, decoded
+            "Segmenting",
+            lambda steps: self._predict(request, steps),
+            answers.extend,
+            decoded,
         )
 
-    def _predict(self, request: MaskRequest) -> list[MaskPrediction]:
+    def _predict(self, request: MaskRequest, steps: Steps) -> list[MaskPrediction]:
+        """Predict, showing what there is while it is still being improved."""
+
+        def show(prediction: MaskPrediction) -> None:
+            if request.generation == self._latest:
+                request.answer(prediction, False)
+
+        found: list[MaskPrediction] = []
+        asked = (request.view, request.prompts, request.multimask_output)
         # Read off the main thread, where a stale number only costs a decode.
-        if request.generation != self._latest:
-            return []
-        ask = self.worker.predict
-        return [ask(request.view, request.prompts, request.multimask_output)]
+        if request.generation == self._latest:
+            for prediction in self.worker.predict_steps(*asked):
+                found = [prediction]
+                steps.post(partial(show, prediction))
+                if request.quick or request.generation != self._latest:
+                    break
+        return found
 
     def _cancel_job(self, number: int) -> None:
         token = self._tokens.get(number)

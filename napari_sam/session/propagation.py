@@ -16,6 +16,7 @@ from napari_sam.session.plane import Stack
 from napari_sam.session.propagation_run import PropagationRun
 from napari_sam.session.propagation_task import PropagationTask, Target, new_object
 from napari_sam.session.session import Session
+from napari_sam.session.view import ImageView
 from napari_sam.structures import Provenance
 
 if TYPE_CHECKING:
@@ -52,7 +53,10 @@ class Propagation:
         self.settings: PropagationSettings = PropagationSettings()
         self._axis: int | None = None
         self._object: int | None = None
+        self._worst: int | None = None
         self._run: PropagationRun | None = None
+        # The last one: in 3D there is none, and what is known can still be shown.
+        self._view = session.view
         session.events.view.connect(self._view_changed)
         session.events.objects.connect(self.changed.emit)
         session.events.history.connect(self._edited)
@@ -69,10 +73,10 @@ class Propagation:
     @property
     def axes(self) -> tuple[int, ...]:
         """The hidden axes that have several planes, the likeliest z first."""
-        plane, view = self._session.shown_plane, self._session.view
-        if plane is None or view is None or view.at is None:
+        view = self._view
+        if view is None or view.at is None:
             return ()
-        names = view.axis_names
+        plane, names = view.plane, view.axis_names
         found = [axis for axis in plane.hidden[::-1] if plane.shape[axis] > 1]
         # Channels are no neighbours of each other; unnamed, they can't be told.
         return tuple(sorted(found, key=lambda axis: axis_name(names, axis) == "c"))
@@ -90,11 +94,19 @@ class Propagation:
         self._axis, self.limits = axis, None
         self.changed.emit()
 
+    def axis_label(self, axis: int) -> str:
+        """Return what to call an axis, with the number of its planes."""
+        view = self._view
+        if view is None:
+            return ""
+        name = axis_name(view.axis_names, axis) or f"axis {axis}"
+        return f"{name} ({view.plane.shape[axis]})"
+
     @property
     def stack(self) -> Stack | None:
         """The planes along the axis, through the shown one."""
-        plane, axis = self._session.shown_plane, self.axis
-        return None if plane is None or axis is None else Stack(plane, axis)
+        view, axis = self._view, self.axis
+        return None if view is None or axis is None else Stack(view.plane, axis)
 
     @property
     def index(self) -> int:
@@ -114,7 +126,7 @@ class Propagation:
 
     @object_id.setter
     def object_id(self, object_id: int | None) -> None:
-        self._object = object_id
+        self._object, self._worst = object_id, None
         self.changed.emit()
 
     def objects(self) -> list[SegmentedObject]:
@@ -151,20 +163,18 @@ class Propagation:
                     known.setdefault(index, region.confidence)
         return dict(sorted(known.items()))
 
-    def worst_slice(self, object_id: int, after: int | None = None) -> int | None:
-        """Return the least sure slice that no person made; None if there is none.
+    def next_worst(self) -> int | None:
+        """Return the least sure slice that no person made; the next one next time.
 
-        Parameters
-        ----------
-        object_id : int
-        after : int, optional
-            The one looked at last: the next worst is returned, then the first again.
+        Of the object in hand; None if there is no such slice.
         """
-        pairs = self.confidences(object_id).items()
-        ranked = sorted((sure, n) for n, sure in pairs if sure is not None)
+        number = self.object_id
+        sure = {} if number is None else self.confidences(number)
+        ranked = sorted((each, n) for n, each in sure.items() if each is not None)
         order = [n for _, n in ranked]
-        place = order.index(after) + 1 if after in order else 0
-        return order[place % len(order)] if order else None
+        place = order.index(self._worst) + 1 if self._worst in order else 0
+        self._worst = order[place % len(order)] if order else None
+        return self._worst
 
     # -- verbs ---------------------------------------------------------------------
 
@@ -296,7 +306,7 @@ class Propagation:
             document.store,
             self.direction,
             limits,
-            self._settings_of(stack),
+            replace(self.settings, spacing=voxel_size(view, stack)),
         )
         ended = (view.plane,) if ends_draft else ()
         self._object = min(task.ids)
@@ -306,16 +316,12 @@ class Propagation:
         self._session.interrupt = self._run.drop
         self._run.start()
 
-    def _settings_of(self, stack: Stack) -> PropagationSettings:
-        view = self._session.view
-        assert view is not None
-        return replace(self.settings, spacing=voxel_size(view, stack))
-
     def _over(self) -> None:
-        self._run = self._session.interrupt = None
+        self._run = self._session.interrupt = self._worst = None
         self.changed.emit()
 
-    def _view_changed(self, _: object) -> None:
+    def _view_changed(self, view: ImageView | None) -> None:
+        self._view = view or self._view
         self.changed.emit()
 
     def _edited(self) -> None:

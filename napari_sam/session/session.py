@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from napari_sam.errors import ImageError, NapariSamError, PromptError
+from napari_sam.errors import ImageError, PromptError
+from napari_sam.session.asking import Asking
 from napari_sam.session.candidates import Candidates
 from napari_sam.session.document import Document, Finding
 from napari_sam.session.drafts import Draft
@@ -25,7 +25,6 @@ from napari_sam.session.view import ImageView, array_view
 from napari_sam.session.worker import ModelChoice
 from napari_sam.structures import (
     BoxPrompt,
-    MaskPrediction,
     MaskPrompt,
     PointPrompt,
     PromptSet,
@@ -89,11 +88,7 @@ class Session:
             runner or InlineRunner(), self.events, reads_ahead=reads_ahead
         )
         self._view: ImageView | None = None
-        self._candidates: Candidates | None = None
-        self._waiting = False
-        self._commit_later = False
-        self._hovering = False
-        self._hover_next: tuple[float, float] | None = None
+        self._asking = Asking(self)
         self._model_name = ""
         self._model_ready = False
         self.document = self._new_document(np.zeros((0, 0), np.int32))
@@ -129,7 +124,7 @@ class Session:
         wanted = ModelChoice(choice) if isinstance(choice, str) else choice
         self._model_name, self._model_ready = wanted.name, False
         self.events.model.emit()
-        self._forget()
+        self._asking.forget()
         self._engine.load(wanted, self._model_loaded)
 
     def use_predictor(self, predictor: SamPredictor) -> None:
@@ -196,8 +191,8 @@ class Session:
     def resume(self, document: Document) -> None:
         """Go on with a document of this session, as when an image is shown again."""
         self.document = document
-        self._forget()
-        self._set_candidates(None)
+        self._asking.forget()
+        self._asking.set(None)
         self.events.objects.emit()
         self.events.history.emit()
         self.events.prompts.emit(self.draft)
@@ -211,15 +206,15 @@ class Session:
         if view is not None and self._view is not None and view.key == self._view.key:
             return
         self._view = view
-        self._forget()
-        self._set_candidates(None)
+        self._asking.forget()
+        self._asking.set(None)
         self.events.view.emit(view)
         if view is None:
             return
         if self._model_ready:
             self._engine.encode(view)
         self.events.prompts.emit(self.draft)
-        self._ask()
+        self._asking.ask()
 
     # -- prompts -------------------------------------------------------------------
 
@@ -233,7 +228,7 @@ class Session:
     @property
     def candidates(self) -> Candidates | None:
         """The masks for the draft; None if there are none (yet)."""
-        found = self._candidates
+        found = self._asking.candidates
         return None if found is None or found.hovering else found
 
     def add_point(self, position: tuple[float, float], positive: bool = True) -> None:
@@ -294,40 +289,13 @@ class Session:
 
         Nothing happens while there are prompts, or no model.
         """
-        if not self.draft.is_empty or self._view is None or not self._model_ready:
-            return
-        if position is None or not self._view.contains(position):
-            self._forget()
-            self._set_candidates(None)
-            return
-        if self._hovering:
-            # A moving pointer must not make every answer a late one.
-            self._hover_next = position
-            return
-        self._hovering, self._hover_next = True, None
-        prompts = PromptSet(points=(PointPrompt(position),))
-        view = self._view
-
-        def show(prediction: MaskPrediction | None) -> None:
-            if prediction is not None:
-                best = prediction.best
-                self._set_candidates(Candidates(view, prediction, best, hovering=True))
-            self._hovering = False
-            if self._hover_next is not None:
-                self.hover(self._hover_next)
-
-        self._engine.ask(view, prompts, True, show)
+        self._asking.hover(position)
 
     # -- candidates ----------------------------------------------------------------
 
     def choose(self, index: int) -> None:
         """Choose a candidate mask; it is the one that `commit` takes."""
-        found = self.candidates
-        if found is None:
-            return
-        chosen = index % len(found)
-        self.document.choose(found.view.plane, chosen)
-        self._set_candidates(replace(found, chosen=chosen))
+        self._asking.choose(index)
 
     def next_candidate(self, step: int = 1) -> None:
         """Go round the candidates."""
@@ -375,13 +343,7 @@ class Session:
 
         What cannot be committed is told through ``events.failed``.
         """
-        self._commit_later = self._waiting
-        if self._waiting:
-            return
-        try:
-            self.commit()
-        except NapariSamError as error:
-            self.events.failed.emit(error)
+        self._asking.commit_when_ready()
 
     # -- objects -------------------------------------------------------------------
 
@@ -433,7 +395,7 @@ class Session:
     def cancel(self) -> None:
         """Stop what is being computed, as soon as it can be."""
         self._engine.cancel()
-        self._forget()
+        self._asking.forget()
         self.events.status.emit("Cancelled.")
 
     def close(self) -> None:
@@ -457,7 +419,7 @@ class Session:
         self.events.model.emit()
         if self._view is not None:
             self._engine.encode(self._view)
-            self._ask()
+            self._asking.ask()
 
     def _new_document(self, labels: Any) -> Document:
         store = LabelStore(labels, changed=self.events.labels.emit)
@@ -467,48 +429,11 @@ class Session:
         shown = None if self._view is None else self._view.plane
         if any(change.plane == shown for change in edit.drafts):
             # Asked first: the model thinks while the window draws the prompts.
-            self._ask()
+            self._asking.ask()
             self.events.prompts.emit(self.draft)
         if edit.objects or edit.patches:
             self.events.objects.emit()
         self.events.history.emit()
-
-    def _forget(self) -> None:
-        """Drop what the model is asked, for the draft and under the pointer."""
-        self._waiting = self._commit_later = False
-        self._hovering, self._hover_next = False, None
-        self._engine.forget()
-
-    def _ask(self) -> None:
-        """Ask for masks of the draft, if it has prompts and there is a model."""
-        self._hovering, self._hover_next = False, None
-        draft, view = self.draft, self._view
-        if draft.is_empty or view is None or not self._model_ready:
-            self._forget()
-            self._set_candidates(None)
-            return
-
-        def show(prediction: MaskPrediction | None) -> None:
-            self._waiting = False
-            if prediction is None:
-                self._commit_later = False
-                self._set_candidates(None)
-                return
-            chosen = self.draft.candidate
-            valid = chosen is not None and chosen < len(prediction.masks)
-            best = chosen if valid and chosen is not None else prediction.best
-            self._set_candidates(Candidates(view, prediction, best))
-            if self._commit_later:
-                self.commit_when_ready()
-
-        self._waiting = True
-        self._engine.ask(view, draft.prompts, draft.is_ambiguous, show)
-
-    def _set_candidates(self, candidates: Candidates | None) -> None:
-        if candidates is None and self._candidates is None:
-            return
-        self._candidates = candidates
-        self.events.mask.emit(candidates)
 
     def _finding(self, found: Candidates, draft: Draft, class_name: str) -> Finding:
         model = self._engine.worker.predictor.model

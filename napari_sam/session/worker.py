@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from napari_sam.errors import ModelError
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 # Slices that a person goes back and forth between.
 KEPT_EMBEDDINGS = 8
 T = TypeVar("T")
+# Masks, and what looks for better ones.
+Step = tuple[MaskPrediction, Iterator[MaskPrediction]]
 Progress = Callable[[int, int | None], None]
 
 
@@ -124,14 +127,31 @@ class Worker:
         ImageError, PromptError
             As `SamPredictor`.
         """
-        self.embed(view)
+        *_, last = self.predict_steps(view, prompts, multimask_output)
+        return last
+
+    def predict_steps(
+        self, view: ImageView, prompts: PromptSet, multimask_output: bool
+    ) -> Iterator[MaskPrediction]:
+        """Predict as `predict`, at once and then perhaps better.
+
+        Raises
+        ------
+        ImageError, PromptError
+            As `SamPredictor`.
+        """
         inner = to_view(prompts, view)
+        steps = self._guarded(lambda: self._first_step(view, inner, multimask_output))
+        while steps is not None:
+            prediction, others = steps
+            yield tidy(prediction)
+            steps = self._guarded(partial(_next_step, others))
 
-        def ask() -> MaskPrediction:
-            self.embed(view)
-            return self.predictor.predict(inner, multimask_output=multimask_output)
-
-        return tidy(self._guarded(ask))
+    def _first_step(
+        self, view: ImageView, inner: PromptSet, multimask_output: bool
+    ) -> Step | None:
+        self.embed(view)
+        return _next_step(self.predictor.predict_steps(inner, multimask_output))
 
     def read_ahead(self, view: ImageView, position: tuple[float, float]) -> None:
         """Let the model look at a (row, col) sample of a view, for later clicks there.
@@ -282,3 +302,8 @@ class Worker:
         self._say(f"{name}: the device is out of memory, so it goes on on the CPU.")
         self._predictor = None
         self.use(SamPredictor(create_model(name, device="cpu")))
+
+
+def _next_step(steps: Iterator[MaskPrediction]) -> Step | None:
+    found = next(steps, None)
+    return None if found is None else (found, steps)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from threading import Thread
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -261,6 +262,31 @@ def test_only_an_unsure_click_is_looked_at_again(
     model.seen.clear()
     predictor.predict(box=(400, 400, 500, 500))
     assert sum(model.seen) == 1
+
+
+def test_someone_who_waits_sees_the_first_scale_first() -> None:
+    rng = np.random.default_rng(2)
+    predictor = SamPredictor(MODEL)
+    predictor.set_image(rng.integers(0, 255, (300, 280), dtype=np.uint8))
+    click = PromptSet(points=(PointPrompt((120.0, 90.0)),))
+    asked: list[int] = []
+    decode = FRAMING.__class__._decode_views
+
+    def counting(self: PyramidFraming, *args: Any) -> Any:
+        asked.append(len(args[2]))
+        return decode(self, *args)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PyramidFraming, "_decode_views", counting)
+        patch.setattr("napari_sam.inference.pyramid.SURE", 2.0)
+        steps = predictor.predict_steps(click)
+        first = next(steps)
+        assert asked == [1]
+        last = [first, *steps][-1]
+        whole = predictor.predict(click)
+    assert sum(asked) > 2
+    np.testing.assert_array_equal(last.masks, whole.masks)
+    np.testing.assert_array_equal(last.predicted_iou, whole.predicted_iou)
 
 
 def test_threads_may_read_one_embedding() -> None:

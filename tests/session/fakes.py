@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -47,6 +48,11 @@ class DiscPredictor:
     ) -> MaskPrediction:
         self.asked.append(prompts)
         return self.predict_batch([prompts], multimask_output)[0]
+
+    def predict_steps(
+        self, prompts: PromptSet, multimask_output: bool = True
+    ) -> Iterator[MaskPrediction]:
+        yield self.predict(prompts, multimask_output=multimask_output)
 
     def predict_batch(
         self, prompts: list[PromptSet], multimask_output: bool = True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -62,3 +62,8 @@ class StackPredictor(fakes.BrightPredictor):  # type: ignore[misc, name-defined]
     ) -> MaskPrediction:
         found: MaskPrediction = self.predict_batch([prompts], multimask_output)[0]
         return found
+
+    def predict_steps(
+        self, prompts: PromptSet, multimask_output: bool = True
+    ) -> Iterator[MaskPrediction]:
+        yield self.predict(prompts, multimask_output=multimask_output)

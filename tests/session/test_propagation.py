@@ -204,10 +204,10 @@ def test_worst_slice_and_the_next_worst(labels: NDArray[np.int32]) -> None:
     session.add_point((10, 12))
     propagation.propagate()
     sure = {n: each for n, each in propagation.confidences(1).items() if each}
-    first = propagation.worst_slice(1)
+    first = propagation.next_worst()
     assert first is not None
     assert sure[first] == min(sure.values())
-    second = propagation.worst_slice(1, first)
+    second = propagation.next_worst()
     assert second is not None
     assert second != first
     assert sure[second] >= sure[first]

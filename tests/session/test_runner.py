@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -206,4 +207,53 @@ def test_pauses_are_used_to_read_ahead(desk: Desk) -> None:
     assert rows == [96, 288]
     session.add_point((10, 10))
     desk.work_until(lambda: session.candidates is not None)
+    session.close()
+
+
+class SteppingPredictor(DiscPredictor):
+    """Answers at once with small discs, and better when it is let go on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = threading.Semaphore(0)
+
+    def predict_steps(
+        self, prompts: PromptSet, multimask_output: bool = True
+    ) -> Iterator[MaskPrediction]:
+        better = self.predict(prompts, multimask_output=multimask_output)
+        best = np.argsort(better.predicted_iou)[::-1].copy()
+        yield replace(better, predicted_iou=better.predicted_iou[best])
+        assert self.gate.acquire(timeout=10)
+        yield better
+
+
+def test_the_first_answer_is_shown_and_the_last_is_committed() -> None:
+    predictor, desk = SteppingPredictor(), Desk()
+    session = Session(predictor, ThreadRunner(desk.deliver))
+    session.set_image(np.zeros(SHAPE, np.uint8))
+    session.add_point((20, 30))
+    desk.work_until(lambda: session.candidates is not None)
+    first = session.candidates
+    assert first is not None
+    session.commit_when_ready()
+    assert len(session.document.objects) == 0, "a better mask may follow"
+    predictor.gate.release()
+    desk.work_until(lambda: len(session.document.objects) == 1)
+    assert session.document.objects[1].predicted_iou == pytest.approx(0.9)
+    session.close()
+
+
+def test_choosing_keeps_the_masks_that_are_there() -> None:
+    predictor, desk = SteppingPredictor(), Desk()
+    session = Session(predictor, ThreadRunner(desk.deliver))
+    session.set_image(np.zeros(SHAPE, np.uint8))
+    session.add_point((20, 30))
+    desk.work_until(lambda: session.candidates is not None)
+    session.choose(2)
+    chosen = session.candidates
+    predictor.gate.release()
+    desk.work_until(lambda: not session.is_busy)
+    assert session.candidates is chosen
+    session.commit_when_ready()
+    assert len(session.document.objects) == 1
     session.close()
