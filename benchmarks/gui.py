@@ -152,7 +152,7 @@ def measure_clicks(window: Window, count: int) -> None:
 def measure_hover(window: Window, lasting: float = 5.0) -> None:
     """Count previews while the pointer moves over the image."""
     shown: list[Any] = []
-    window.link.hover = True
+    window.link.pointing.hover = True
     draw = window.link._tools.draw_mask
     window.link._tools.draw_mask = lambda found: (draw(found), shown.append(found))
     start = time.perf_counter()
@@ -165,7 +165,7 @@ def measure_hover(window: Window, lasting: float = 5.0) -> None:
         time.sleep(MOUSE_SECONDS)
     worked = time.process_time() - busy
     window.link._tools.draw_mask = draw
-    window.link.hover = False
+    window.link.pointing.hover = False
     count = sum(each is not None for each in shown)
     print_line("previews under the pointer", f"{count / lasting:.1f} a second", "10")
     each = worked / max(count, 1) * 1000

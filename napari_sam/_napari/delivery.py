@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -51,6 +52,8 @@ class Throttle(QObject):
     interval : int
         Milliseconds.
     parent : QObject, optional
+    rest : int
+        Wait at least so many times as long as the call took.
     """
 
     def __init__(
@@ -58,9 +61,11 @@ class Throttle(QObject):
         call: Callable[[Any], None],
         interval: int = INTERVAL_MS,
         parent: QObject | None = None,
+        rest: int = 0,
     ) -> None:
         super().__init__(parent)
         self._call = call
+        self._interval, self._rest = interval, rest
         self._waiting: tuple[Any] | None = None
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
@@ -90,7 +95,13 @@ class Throttle(QObject):
             return
         (value,), self._waiting = self._waiting, None
         self._timer.start()
+        if not self._rest:
+            self._call(value)
+            return
+        start = time.perf_counter()
         self._call(value)
+        took = round((time.perf_counter() - start) * 1000)
+        self._timer.start(max(self._interval, self._rest * took))
 
 
 class Debounce(Throttle):

@@ -46,13 +46,13 @@ class ImageWork:
         self._brush = BrushWatcher(layer, self._session, plane)
         return layer
 
-    def refresh(self) -> None:
-        """Draw the objects again, and their table."""
+    def refresh(self, *, with_table: bool = True) -> None:
+        """Draw the objects again, and perhaps their table."""
         layer = self.objects_layer
         if layer is None:
             return
-        columns = self.document.objects.columns(pixel_area(self._image))
-        layer.features = columns
+        if with_table:
+            layer.features = self.document.objects.columns(pixel_area(self._image))
         layer.refresh(thumbnail=False, extent=False)
         if self._brush is not None:
             self._brush.remember()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from napari_sam.errors import NapariSamError
+
 if TYPE_CHECKING:
     from napari_sam._napari.viewer_link import ViewerLink
 
@@ -20,19 +22,19 @@ def _previous(link: ViewerLink) -> None:
 
 
 def _swap_polarity(link: ViewerLink) -> None:
-    link.positive = not link.positive
+    link.pointing.positive = not link.pointing.positive
 
 
 def _toggle_hover(link: ViewerLink) -> None:
-    link.hover = not link.hover
+    link.pointing.hover = not link.pointing.hover
 
 
 def _point(link: ViewerLink) -> None:
-    link.tool = "point"
+    link.pointing.tool = "point"
 
 
 def _box(link: ViewerLink) -> None:
-    link.tool = "box"
+    link.pointing.tool = "box"
 
 
 def _commit(link: ViewerLink) -> None:
@@ -51,6 +53,28 @@ def _redo(link: ViewerLink) -> None:
     link.session.redo()
 
 
+def _propagate(link: ViewerLink) -> None:
+    _follow(link, "propagate")
+
+
+def _rerun(link: ViewerLink) -> None:
+    _follow(link, "rerun_here")
+
+
+def _follow(link: ViewerLink, verb: str) -> None:
+    """Call a verb of propagation, telling what cannot be done."""
+    if link.propagation is None or not link.sync():
+        return
+    try:
+        getattr(link.propagation, verb)()
+    except NapariSamError as error:
+        link.session.events.failed.emit(error)
+
+
+def _worst(link: ViewerLink) -> None:
+    link.go_to_worst()
+
+
 # Key, what it does in words, what it does.
 KEYS: tuple[tuple[str, str, Action], ...] = (
     ("Enter", "Commit the mask", _commit),
@@ -63,6 +87,9 @@ KEYS: tuple[tuple[str, str, Action], ...] = (
     ("B", "Box tool", _box),
     ("X", "Swap positive and negative", _swap_polarity),
     ("H", "Preview under the pointer", _toggle_hover),
+    ("Shift-P", "Propagate through the stack", _propagate),
+    ("Shift-R", "Rerun from this slice", _rerun),
+    ("Shift-W", "Go to the worst slice", _worst),
 )
 
 

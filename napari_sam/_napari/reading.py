@@ -97,14 +97,85 @@ def make_view(
     """
     mixed = as_displayed or len(layers) > 1
     looks = tuple(_look(layer) for layer in layers) if mixed else ()
-    names = tuple(id(layer) for layer in layers)
-    key = (names, plane, region, looks, version)
-    readers = [_reader(layer, plane, region) for layer in layers]
-    if not mixed:
-        channel_axis = 2 if layers[0].rgb else None
-        display = Display(channel_axis=channel_axis)
-        return ImageView(key, plane, region.frame, readers[0], display)
-    mixers = [_mixer(layer) for layer in layers]
+    family = (tuple(id(layer) for layer in layers), region, looks, version)
+    # All that is needed of the layers, so that no thread has to touch them later.
+    sources = [_Source.of(layer, region.level) for layer in layers]
+    mixers = [_mixer(layer) for layer in layers] if mixed else []
+    channel_axis = 2 if mixed or layers[0].rgb else None
+    names, spacing = tuple(layers[0].axis_labels), tuple(layers[0].scale)
+
+    def at(plane: Plane) -> ImageView:
+        readers = [source.reader(plane, region) for source in sources]
+        return ImageView(
+            (family, plane),
+            plane,
+            region.frame,
+            _mixing(readers, mixers) if mixed else readers[0],
+            Display(channel_axis=channel_axis),
+            at if len(plane.shape) > 2 else None,
+            names,
+            spacing,
+        )
+
+    return at(plane)
+
+
+@dataclass(frozen=True, eq=False)
+class _Source:
+    """What is read of a layer: one level of its data.
+
+    Attributes
+    ----------
+    data : array-like
+    shape : tuple of int
+        Of the layer at full resolution.
+    factors : ndarray or None
+        Pixels that an element of a multiscale level covers, along each axis.
+    """
+
+    data: Any
+    shape: tuple[int, ...]
+    factors: NDArray[Any] | None
+
+    @classmethod
+    def of(cls, layer: Any, level: int) -> _Source:
+        if not layer.multiscale:
+            return cls(layer.data, image_shape(layer), None)
+        factors = np.asarray(layer.downsample_factors)[level]
+        return cls(layer.data[level], image_shape(layer), factors)
+
+    def reader(self, plane: Plane, region: Region) -> Callable[[], NDArray[Any]]:
+        """Return what reads the samples of a region."""
+        data, index = self.data, self._index(plane, region)
+        transposed, shape = plane.is_transposed, region.frame.shape
+
+        def read() -> NDArray[Any]:
+            samples = np.asarray(data[index])
+            if transposed:
+                samples = np.swapaxes(samples, 0, 1)
+            return samples[: shape[0], : shape[1]]
+
+        return read
+
+    def _index(self, plane: Plane, region: Region) -> tuple[Any, ...]:
+        if self.factors is None:
+            box = tuple(edge * region.stride for edge in region.box)
+            return plane.index((box[0], box[1], box[2], box[3]), region.stride)
+        point = [
+            min(int(each / factor), side - 1)
+            for each, factor, side in zip(
+                plane.point, self.factors, self.data.shape, strict=False
+            )
+        ]
+        there = Plane(self.shape, plane.rows, plane.cols, tuple(point))
+        return there.index(region.box)
+
+
+def _mixing(
+    readers: Sequence[Callable[[], NDArray[Any]]],
+    mixers: Sequence[Callable[[NDArray[Any]], NDArray[np.float32]]],
+) -> Callable[[], NDArray[np.uint8]]:
+    """Return what reads layers and adds up the colours they are displayed in."""
 
     def read() -> NDArray[np.uint8]:
         shown = [mix(read()) for mix, read in zip(mixers, readers, strict=True)]
@@ -112,36 +183,7 @@ def make_view(
         colours: NDArray[np.uint8] = np.round(total * 255).astype(np.uint8)
         return colours
 
-    return ImageView(key, plane, region.frame, read, Display(channel_axis=2))
-
-
-def _reader(layer: Any, plane: Plane, region: Region) -> Callable[[], NDArray[Any]]:
-    """Return what reads the samples; it touches no layer, only its array."""
-    data = layer.data[region.level] if layer.multiscale else layer.data
-    index = _index(layer, plane, region)
-    transposed, shape = plane.is_transposed, region.frame.shape
-
-    def read() -> NDArray[Any]:
-        samples = np.asarray(data[index])
-        if transposed:
-            samples = np.swapaxes(samples, 0, 1)
-        return samples[: shape[0], : shape[1]]
-
     return read
-
-
-def _index(layer: Any, plane: Plane, region: Region) -> tuple[Any, ...]:
-    if not layer.multiscale:
-        box = tuple(edge * region.stride for edge in region.box)
-        return plane.index((box[0], box[1], box[2], box[3]), region.stride)
-    factors = np.asarray(layer.downsample_factors)[region.level]
-    sides = layer.data[region.level].shape
-    point = [
-        min(int(each / factor), side - 1)
-        for each, factor, side in zip(plane.point, factors, sides, strict=False)
-    ]
-    there = Plane(image_shape(layer), plane.rows, plane.cols, tuple(point))
-    return there.index(region.box)
 
 
 def _look(layer: Any) -> tuple[Any, ...]:

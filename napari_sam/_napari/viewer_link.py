@@ -10,33 +10,41 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from napari.layers import Image
 from psygnal import Signal
 
 from napari_sam._napari import layers as ours
 from napari_sam._napari.connections import Connections
 from napari_sam._napari.delivery import Debounce, Throttle
-from napari_sam._napari.gestures import Gestures, Tool, World
+from napari_sam._napari.gestures import Gestures, World
 from napari_sam._napari.image_work import ImageWork
 from napari_sam._napari.keybindings import bind_keys
+from napari_sam._napari.navigation import (
+    camera_of,
+    show_object,
+    show_slice,
+    toggle_3d,
+)
 from napari_sam._napari.placement import shown_box, shown_plane, to_pixels
+from napari_sam._napari.pointing import Pointing
 from napari_sam._napari.reading import Region, choose_region, is_whole, make_view
-from napari_sam._napari.strokes import box_of, lasso_mask, points_along
 from napari_sam._napari.tools import Tools
-from napari_sam.errors import NapariSamError
 from napari_sam.session import Session
 from napari_sam.session.candidates import Candidates
 from napari_sam.session.drafts import Draft
 from napari_sam.session.findings import Proposals
+from napari_sam.session.labels import Patch
 from napari_sam.session.objects import SegmentedObject
-from napari_sam.session.plane import Plane
-from napari_sam.structures import MaskPrompt, PointPrompt
+from napari_sam.session.plane import Plane, Stack
+from napari_sam.session.propagation import Propagation
+from napari_sam.structures import BoxPrompt
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
 SETTLE_MS = 150
+# The objects are drawn for at most one part in so many of the time.
+RESTS = 4
 
 
 class ViewerLink:
@@ -49,46 +57,44 @@ class ViewerLink:
 
     Attributes
     ----------
+    pointing : Pointing
+        What clicks and drags mean.
     images_changed : Signal()
         Which images can be chosen, or which one is.
-    tool_changed : Signal()
-        Tool, polarity or hover.
+    object_visited : Signal(int)
+        The object that was gone to.
     """
 
     images_changed = Signal()
-    tool_changed = Signal()
+    object_visited = Signal(int)
 
     def __init__(self, viewer: ViewerModel, session: Session) -> None:
         self.session = session
         self.proposals: Proposals | None = None
+        self.propagation: Propagation | None = None
         self._viewer = viewer
-        # Napari 0.9 moved the camera; the old place will go.
-        self._camera = getattr(viewer, "scene", viewer).camera
         self._image: Image | None = None
         self._work: dict[Image, ImageWork] = {}
-        self._tool: Tool = "point"
-        self._positive = True
-        self._hover = False
         self._as_displayed = False
         self._mixed = False
         self._version = 0
         self._tools: Tools | None = None
         self._busy_with_layers = False
-        self._gestures = Gestures(self)
+        self._table_is_old = False
+        self.pointing = Pointing(self)
+        self._gestures = Gestures(self.pointing)
         self._draw_mask = Throttle(self._show_mask)
-        self._draw_drag = Throttle(self._show_drag)
-        self._refresh_objects = Throttle(self._show_objects)
-        self._ask_hover = Throttle(self._hover_at)
+        # Labels of a volume in 3D take long to draw.
+        self._refresh_objects = Throttle(self._show_objects, rest=RESTS)
         self._settle = Debounce(self._settled, SETTLE_MS)
         # Napari selects a layer only after it told of it.
         self._activate_soon = Debounce(lambda _: self.activate(), 0)
         self._waiting = (
             self._activate_soon,
             self._draw_mask,
-            self._draw_drag,
             self._refresh_objects,
-            self._ask_hover,
             self._settle,
+            *self.pointing.waiting,
         )
         self._connections = Connections()
         self._image_connections = Connections()
@@ -123,39 +129,6 @@ class ViewerLink:
         """Whether one of our layers is active, so that clicks and keys go to us."""
         active = self._viewer.layers.selection.active
         return active is not None and active in self._own_layers()
-
-    @property
-    def tool(self) -> Tool:
-        """What a drag means."""
-        return self._tool
-
-    @tool.setter
-    def tool(self, tool: Tool) -> None:
-        self._tool = tool
-        self._take_mouse()
-        self.tool_changed.emit()
-
-    @property
-    def positive(self) -> bool:
-        """Whether a left click or stroke is positive."""
-        return self._positive
-
-    @positive.setter
-    def positive(self, positive: bool) -> None:
-        self._positive = positive
-        self.tool_changed.emit()
-
-    @property
-    def hover(self) -> bool:
-        """Whether the mask under the pointer is shown before a click."""
-        return self._hover
-
-    @hover.setter
-    def hover(self, hover: bool) -> None:
-        self._hover = hover
-        if not hover:
-            self.session.hover(None)
-        self.tool_changed.emit()
 
     def show_as_displayed(self, *, as_displayed: bool, mixed: bool) -> None:
         """Choose what the model sees.
@@ -210,16 +183,50 @@ class ViewerLink:
         """Move sliders and camera to an object."""
         if self._image is None:
             return
-        centre = found.plane.to_array(np.array([found.centre]))[0]
-        world = np.asarray(self._image.data_to_world(centre))
-        extra = self._viewer.dims.ndim - self._image.ndim
-        shown = self._viewer.dims.displayed
-        for axis in range(self._image.ndim):
-            if axis + extra not in shown:
-                self._viewer.dims.set_point(axis + extra, world[axis])
-        self._camera.center = tuple(world[[axis - extra for axis in shown]])
+        show_object(self._viewer, self._image, found)
         if self.work is not None and self.work.objects_layer is not None:
             self.work.objects_layer.selected_label = found.id
+        self.object_visited.emit(found.id)
+
+    def go_to_slice(self, stack: Stack, index: int) -> None:
+        """Show a plane of a stack."""
+        if self._image is not None:
+            show_slice(self._viewer, self._image, stack.plane, stack.axis, index)
+            self.sync()
+
+    def go_to_worst(self) -> None:
+        """Show the least sure slice of the object in hand, then the next one."""
+        if self.propagation is None:
+            return
+        index, stack = self.propagation.next_worst(), self.propagation.stack
+        if index is not None and stack is not None:
+            self.go_to_slice(stack, index)
+
+    def toggle_3d(self, axis: int | None) -> None:
+        """Show the image in 3D, an axis of it among the shown ones, or in 2D again."""
+        if self._image is not None:
+            toggle_3d(self._viewer, self._image, axis)
+            self.sync()
+
+    @property
+    def is_3d(self) -> bool:
+        """Whether the viewer shows three axes."""
+        return bool(self._viewer.dims.ndisplay == 3)
+
+    def pixels(self, position: World) -> tuple[float, float] | None:
+        """Return the pixel at a world position; None outside the image."""
+        if self._image is None or not self.sync():
+            return None
+        plane = self.session.plane
+        row, col = to_pixels(self._image, plane, position)
+        height, width = plane.size
+        inside = -0.5 <= row < height - 0.5 and -0.5 <= col < width - 0.5
+        return (row, col) if inside else None
+
+    def draw_box(self, box: BoxPrompt | None) -> None:
+        """Show a box that is being drawn."""
+        if self._tools is not None:
+            self._tools.draw_box(box)
 
     def add_layer(self, layer: Any) -> Any:
         """Add a result of ours to the viewer, without taking the mouse away."""
@@ -254,46 +261,11 @@ class ViewerLink:
         for work in self._work.values():
             work.close()
 
-    # -- gestures ------------------------------------------------------------------
-
-    def clicked(self, position: World, positive: bool) -> None:
-        """Add a point, or take up the object that lies there."""
-        place = self._pixels(position)
-        if place is None:
-            return
-        with self._told():
-            positive = positive is self._positive
-            if self.session.draft.is_empty and self._toggles(place):
-                return
-            found = self.session.document.object_at(self.session.plane, place)
-            fresh = self.session.draft.is_empty and positive
-            if found is not None and fresh and self.session.overlap != "overwrite":
-                self.session.refine(found.id)
-            else:
-                self.session.add_point(place, positive)
-
-    def dragging(self, positions: list[World]) -> None:
-        """Show the box that is being drawn."""
-        if self._tool == "box":
-            self._draw_drag([positions[0], positions[-1]])
-
-    def dragged(self, positions: list[World], positive: bool) -> None:
-        """Take a box, a scribble or a lasso."""
-        places = [place for p in positions if (place := self._pixels(p)) is not None]
-        if len(places) < 2:
-            return
-        with self._told():
-            self._take_stroke(np.array(places), positive is self._positive)
-
-    def hovered(self, position: World | None) -> None:
-        """Ask for the mask under the pointer."""
-        if self._hover:
-            self._ask_hover(position)
-
     # -- inside: the viewer --------------------------------------------------------
 
     def _connect(self) -> None:
         viewer, events = self._viewer, self.session.events
+        camera = camera_of(viewer)
         pairs: Sequence[tuple[Any, Any]] = (
             (viewer.layers.events.inserted, self._inserted),
             (viewer.layers.events.removed, self._removed),
@@ -302,12 +274,14 @@ class ViewerLink:
             (viewer.dims.events.order, self._moved),
             (viewer.dims.events.ndisplay, self._moved),
             (viewer.dims.events.ndim, self._moved),
-            (self._camera.events.center, self._moved),
-            (self._camera.events.zoom, self._moved),
+            (camera.events.center, self._moved),
+            (camera.events.zoom, self._moved),
             (events.mask, self._draw_mask),
             (events.prompts, self._show_prompts),
-            (events.objects, self._refresh_objects),
+            (events.objects, self._objects_changed),
+            (events.labels, self._refresh_objects),
             (events.view, self._show_view),
+            (self.pointing.tool_changed, self._take_mouse),
         )
         for emitter, callback in pairs:
             self._connections.add(emitter, callback)
@@ -401,40 +375,6 @@ class ViewerLink:
         ]
         return [self._image, *others]
 
-    def _pixels(self, position: World) -> tuple[float, float] | None:
-        """Return the pixel at a world position; None outside the image."""
-        if self._image is None or not self.sync():
-            return None
-        plane = self.session.plane
-        row, col = to_pixels(self._image, plane, position)
-        height, width = plane.size
-        inside = -0.5 <= row < height - 0.5 and -0.5 <= col < width - 0.5
-        return (row, col) if inside else None
-
-    def _toggles(self, place: tuple[float, float]) -> bool:
-        """Whether a click drops a proposal, or takes it again."""
-        return self.proposals is not None and self.proposals.toggle(place)
-
-    def _take_stroke(self, places: Any, positive: bool) -> None:
-        session = self.session
-        if self._tool == "box":
-            session.set_box(box_of(places))
-        elif self._tool == "lasso":
-            mask = lasso_mask(places, session.plane.size)
-            draft = session.draft.with_mask(MaskPrompt(mask)).with_box(box_of(places))
-            session.set_draft(draft, "lasso")
-        else:
-            points = tuple(PointPrompt(p, positive) for p in points_along(places))
-            session.set_points((*session.draft.prompts.points, *points), "scribble")
-
-    @contextmanager
-    def _told(self) -> Iterator[None]:
-        """Tell the user what cannot be done, instead of raising."""
-        try:
-            yield
-        except NapariSamError as error:
-            self.session.events.failed.emit(error)
-
     # -- inside: our layers --------------------------------------------------------
 
     @contextmanager
@@ -479,7 +419,7 @@ class ViewerLink:
     def _take_mouse(self) -> None:
         """Let a drag pan the camera where it draws nothing."""
         if self._tools is not None:
-            self._tools.let_pan(self._tool == "point")
+            self._tools.let_pan(self.pointing.tool == "point")
 
     def _show_view(self, view: Any) -> None:
         if self._tools is not None and view is not None:
@@ -496,17 +436,16 @@ class ViewerLink:
         if self._tools is not None:
             self._tools.draw_prompts(draft)
 
-    def _show_drag(self, ends: list[World]) -> None:
-        places = [self._pixels(each) for each in ends]
-        if self._tools is not None and all(place is not None for place in places):
-            self._tools.draw_box(box_of(np.array(places)))
+    def _objects_changed(self) -> None:
+        self._table_is_old = True
+        self._refresh_objects(None)
 
-    def _show_objects(self, _: Any = None) -> None:
+    def _show_objects(self, written: Patch | None) -> None:
         work = self.work
         if work is None or self._image is None:
             return
         if work.objects_layer is None:
-            if not len(self.session.document.objects):
+            if written is None and not len(self.session.document.objects):
                 return
             layer = work.make_layer(lambda: self.session.shown_plane)
             active = self._viewer.layers.selection.active
@@ -514,7 +453,9 @@ class ViewerLink:
             bind_keys(layer, self)
             self._below_tools(layer)
             self._viewer.layers.selection.active = active
-        work.refresh()
+            self._table_is_old = True
+        work.refresh(with_table=self._table_is_old)
+        self._table_is_old = False
 
     def _below_tools(self, layer: Any) -> None:
         layers = self._viewer.layers
@@ -523,7 +464,3 @@ class ViewerLink:
         if places:
             with self._own_change():
                 layers.move(layers.index(layer), min(places))
-
-    def _hover_at(self, position: World | None) -> None:
-        place = None if position is None else self._pixels(position)
-        self.session.hover(place)

@@ -16,6 +16,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_sam._napari.connections import Connections
 from napari_sam._napari.delivery import MainThreadDelivery
 from napari_sam._napari.models import DEFAULT_MODEL, model_state
 from napari_sam._napari.panels.candidates_panel import CandidatesPanel
@@ -29,6 +30,7 @@ from napari_sam._napari.panels.prompts_panel import PromptsPanel
 from napari_sam._napari.panels.section import Section
 from napari_sam._napari.panels.status_panel import RED, StatusPanel
 from napari_sam._napari.panels.text_panel import TextPanel
+from napari_sam._napari.panels.volume_panel import VolumePanel
 from napari_sam._napari.preferences import read_preferences
 from napari_sam._napari.proposals_layer import ProposalsLayer
 from napari_sam._napari.software_gl import keep_triton_out
@@ -37,11 +39,13 @@ from napari_sam._napari.viewer_link import ViewerLink
 from napari_sam.conflict import rival_warning
 from napari_sam.session import ModelChoice, Session, ThreadRunner
 from napari_sam.session.findings import Proposals
+from napari_sam.session.propagation import Propagation
 
 if TYPE_CHECKING:
     import napari
 
 NARROW = 320
+VOLUME = "Volume / time"
 
 
 class SamWidget(QWidget):
@@ -61,17 +65,22 @@ class SamWidget(QWidget):
         self.proposals = Proposals(self.session)
         self.link.proposals = self.proposals
         self._proposals_layer = ProposalsLayer(self.proposals, self.link)
+        self.propagation = Propagation(self.session)
+        self.link.propagation = self.propagation
         self.panels = self._make_panels()
         self.sections = {
             title: Section(title, panel, opened=opened)
             for title, (panel, opened) in self.panels.items()
         }
         self.status = StatusPanel(self.session, self.link)
+        self._connections = Connections()
         self._closer = Closer(
             [
                 self._delivery.close,
                 *self._panel_closers(),
                 self._proposals_layer.close,
+                self._connections.close,
+                self.propagation.close,
                 self.link.close,
             ],
             self.session,
@@ -80,6 +89,7 @@ class SamWidget(QWidget):
             lambda: self.link.is_active, self.session.next_candidate, self
         )
         self._lay_out()
+        self._follow_image()
         self._add_shortcuts()
         self.destroyed.connect(self._closer)
         application = QApplication.instance()
@@ -114,6 +124,7 @@ class SamWidget(QWidget):
             "Text": (text, True),
             "Everything": (EverythingPanel(session, link, proposals), False),
             "Objects": (objects, True),
+            VOLUME: (VolumePanel(session, link, self.propagation), True),
             "Save": (ExportPanel(session, link), False),
             "Keys": (HelpPanel(), False),
         }
@@ -146,6 +157,15 @@ class SamWidget(QWidget):
         layout.addWidget(self.status)
         self.setMinimumWidth(NARROW)
 
+    def _follow_image(self) -> None:
+        """Show the section for stacks only where there is one."""
+        for emitter in (self.link.images_changed, self.session.events.view):
+            self._connections.add(emitter, self._show_volume)
+        self._show_volume()
+
+    def _show_volume(self, _: Any = None) -> None:
+        self.sections[VOLUME].setVisible(self.panels[VOLUME][0].is_wanted)
+
     def _add_shortcuts(self) -> None:
         """Make undo and redo work while the widget itself has the focus."""
         for keys, call in (("Ctrl+Z", "undo"), ("Ctrl+Shift+Z", "redo")):
@@ -158,7 +178,7 @@ class SamWidget(QWidget):
         """Load the preferred model at once; the image is chosen already."""
         wanted = read_preferences()
         self.session.overlap = wanted.overlap
-        self.link.hover = wanted.hover
+        self.link.pointing.hover = wanted.hover
         state = model_state(wanted.model)
         name = wanted.model if state.is_here else DEFAULT_MODEL
         self.session.load_model(ModelChoice(name, wanted.device, wanted.dtype))

@@ -14,13 +14,14 @@ import pytest
 from numpy.typing import NDArray
 from scipy import ndimage
 
-FAKES = Path(__file__).parent.parent / "session" / "fakes.py"
+TESTS = Path(__file__).parent.parent
 DISC_SIDE, DISC_PITCH = 256, 64
 
 
-def _load_fakes() -> ModuleType:
-    """Load the fakes of the session's tests, which are in no package."""
-    spec = importlib.util.spec_from_file_location("session_fakes", FAKES)
+def load_test_module(tier: str, name: str) -> ModuleType:
+    """Load a helper of other tests, which are in no package."""
+    path = TESTS / tier / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(f"{tier}_{name}", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -29,7 +30,7 @@ def _load_fakes() -> ModuleType:
     return module
 
 
-fakes = _load_fakes()
+fakes = load_test_module("session", "fakes")
 
 
 @pytest.fixture
@@ -71,3 +72,15 @@ def discs() -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
     bright = ndimage.gaussian_filter(np.where(labels > 0, 180.0, 0.0), 1.2)
     noisy = bright + 20 + rng.normal(0, 4, labels.shape)
     return noisy.clip(0, 255).astype(np.uint8), labels
+
+
+@pytest.fixture
+def open_viewer(make_napari_viewer_proxy: Callable[..., Any]) -> Callable[..., Any]:
+    """Open a large window."""
+
+    def make() -> Any:
+        viewer = make_napari_viewer_proxy(show=True)
+        viewer.window.resize(1400, 900)
+        return viewer
+
+    return make

@@ -143,11 +143,11 @@ def test_tools_follow_keys_and_keys_tools(link: Any, qtbot: Any) -> None:
     keys["B"](link)
     assert panel.tools["box"].isChecked()
     panel.tools["point"].click()
-    assert link.tool == "point"
+    assert link.pointing.tool == "point"
     keys["X"](link)
     assert panel.negative.isChecked()
     panel.hover.click()
-    assert link.hover
+    assert link.pointing.hover
     panel.close_panel()
 
 

@@ -33,7 +33,7 @@ def test_nothing_has_to_be_set_up(make_link: MakeLink) -> None:
     link = make_link(viewer)
     assert link.image is image
     assert viewer.layers.selection.active is link._tools.mask
-    link.clicked(place_of(image, 20, 30), True)
+    link.pointing.clicked(place_of(image, 20, 30), True)
     mask = link._tools.mask.data
     assert mask.shape == (60, 70)
     assert mask[20, 30] == 1
@@ -55,7 +55,7 @@ def test_a_transform_changes_no_mask(
     viewer = ViewerModel()
     image = viewer.add_image(np.zeros((60, 70), np.uint8), name="cells", **transform)
     link = make_link(viewer)
-    link.clicked(place_of(image, 20, 30), True)
+    link.pointing.clicked(place_of(image, 20, 30), True)
     link.session.commit()
     result = objects_layer(viewer, image, link)
     rows, cols = np.nonzero(result.data)
@@ -69,7 +69,7 @@ def test_every_slice_of_a_5d_image_is_an_image(make_link: MakeLink) -> None:
     link = make_link(viewer)
     for axis, step in ((0, 1), (1, 2), (2, 3)):
         viewer.dims.set_current_step(axis, step)
-    link.clicked(place_of(image, 1, 2, 3, 20, 30), True)
+    link.pointing.clicked(place_of(image, 1, 2, 3, 20, 30), True)
     assert link._tools.points.data.tolist() == [[1, 2, 3, 20, 30]]
     link.session.commit()
     labels = objects_layer(viewer, image, link).data
@@ -88,7 +88,7 @@ def test_a_transposed_volume(make_link: MakeLink, predictor: Any) -> None:
     viewer.dims.order = (1, 2, 0)
     viewer.dims.set_current_step(1, 17)
     link = make_link(viewer)
-    link.clicked(place_of(image, 12, 17, 33), True)
+    link.pointing.clicked(place_of(image, 12, 17, 33), True)
     assert predictor.encoded[-1].shape == (50, 30)
     mask = link._tools.mask.data
     assert mask.shape == (30, 1, 50)
@@ -104,10 +104,10 @@ def test_three_dimensions_are_no_plane(make_link: MakeLink) -> None:
     image = viewer.add_image(np.zeros((9, 30, 40), np.uint8))
     link = make_link(viewer)
     viewer.dims.ndisplay = 3
-    link.clicked(place_of(image, 4, 10, 10), True)
+    link.pointing.clicked(place_of(image, 4, 10, 10), True)
     assert link.session.view is None
     viewer.dims.ndisplay = 2
-    link.clicked(place_of(image, 4, 10, 10), True)
+    link.pointing.clicked(place_of(image, 4, 10, 10), True)
     assert len(link.session.draft.prompts.points) == 1
 
 
@@ -115,7 +115,7 @@ def test_a_click_outside_the_image_is_nothing(make_link: MakeLink) -> None:
     viewer = ViewerModel()
     image = viewer.add_image(np.zeros((30, 40), np.uint8))
     link = make_link(viewer)
-    link.clicked(place_of(image, -3, 10), True)
+    link.pointing.clicked(place_of(image, -3, 10), True)
     assert link.session.draft.is_empty
 
 
@@ -173,7 +173,7 @@ def test_a_huge_multiscale_image_is_read_where_it_is_seen(
     viewer.add_layer(image)
     link = make_link(viewer)
     assert link.session.view.frame.step == pytest.approx((256, 256), rel=0.01)
-    link.clicked(place_of(image, 50_000, 60_000), True)
+    link.pointing.clicked(place_of(image, 50_000, 60_000), True)
     assert levels[0].read == 0
     assert predictor.encoded[-1].shape[0] <= 400
     link.session.commit()
@@ -191,7 +191,7 @@ def test_two_viewers_are_two_sessions(make_link: MakeLink) -> None:
     viewers = [ViewerModel(), ViewerModel()]
     images = [each.add_image(np.zeros((30, 40), np.uint8)) for each in viewers]
     one, other = (make_link(each) for each in viewers)
-    one.clicked(place_of(images[0], 10, 10), True)
+    one.pointing.clicked(place_of(images[0], 10, 10), True)
     one.session.commit()
     assert len(other.session.document.objects) == 0
     assert len(viewers[1].layers) == 4
@@ -201,12 +201,12 @@ def test_each_image_keeps_its_objects(make_link: MakeLink) -> None:
     viewer = ViewerModel()
     first = viewer.add_image(np.zeros((30, 40), np.uint8), name="first")
     link = make_link(viewer)
-    link.clicked(place_of(first, 10, 10), True)
+    link.pointing.clicked(place_of(first, 10, 10), True)
     link.session.commit()
     second = viewer.add_image(np.zeros((50, 60), np.uint8), name="second")
     assert link.image is second, "a new image is taken up"
     assert len(link.session.document.objects) == 0
-    link.clicked(place_of(second, 40, 50), True)
+    link.pointing.clicked(place_of(second, 40, 50), True)
     link.session.commit()
     link.flush()
     link.choose_image(first)
@@ -222,13 +222,13 @@ def test_layers_may_be_renamed_and_deleted(make_link: MakeLink) -> None:
     link = make_link(viewer)
     for layer in list(viewer.layers):
         layer.name = f"renamed {layer.name}"
-    link.clicked(place_of(image, 10, 10), True)
+    link.pointing.clicked(place_of(image, 10, 10), True)
     link.session.commit()
     link.flush()
     result = next(x for x in viewer.layers if isinstance(x, Labels) and x.data.max())
     for layer in [*link._tools.layers, result]:
         viewer.layers.remove(layer)
-    link.clicked(place_of(image, 20, 30), True)
+    link.pointing.clicked(place_of(image, 20, 30), True)
     link.flush()
     assert link._tools.mask in viewer.layers, "it comes back when it is needed"
     link.session.commit()
@@ -245,7 +245,7 @@ def test_the_users_layers_stay_as_they_are(make_link: MakeLink) -> None:
     image = viewer.add_image(data.copy(), name="cells", scale=(2, 3))
     points = viewer.add_points([[1, 2]], name="mine")
     link = make_link(viewer)
-    link.clicked(place_of(image, 10, 10), True)
+    link.pointing.clicked(place_of(image, 10, 10), True)
     link.session.commit()
     link.flush()
     link.close()
@@ -271,8 +271,8 @@ def test_napari_tools_edit_the_prompts(make_link: MakeLink) -> None:
     viewer = ViewerModel()
     image = viewer.add_image(np.zeros((60, 70), np.uint8))
     link = make_link(viewer)
-    link.clicked(place_of(image, 20, 30), True)
-    link.clicked(place_of(image, 24, 30), False)
+    link.pointing.clicked(place_of(image, 20, 30), True)
+    link.pointing.clicked(place_of(image, 24, 30), False)
     points = link._tools.points
     points.selected_data = {0}
     points.remove_selected()
@@ -295,25 +295,25 @@ def test_drags_are_boxes_scribbles_and_lassos(make_link: MakeLink) -> None:
     image = viewer.add_image(np.zeros((60, 70), np.uint8))
     link = make_link(viewer)
     corners = [place_of(image, *at) for at in ((9.5, 9.5), (20, 20), (29.5, 39.5))]
-    link.tool = "box"
+    link.pointing.tool = "box"
     assert not link._tools.mask.mouse_pan
-    link.dragging(corners)
+    link.pointing.dragging(corners)
     assert link._tools.boxes.nshapes == 1
-    link.dragged(corners, True)
+    link.pointing.dragged(corners, True)
     assert link.session.draft.prompts.box == BoxPrompt((10, 10), (30, 40))
     link.session.clear_prompts()
-    link.tool = "scribble"
-    link.dragged(corners, False)
+    link.pointing.tool = "scribble"
+    link.pointing.dragged(corners, False)
     flags = [point.positive for point in link.session.draft.prompts.points]
     assert flags == [False] * 6
     link.session.clear_prompts()
-    link.tool = "lasso"
+    link.pointing.tool = "lasso"
     triangle = [place_of(image, *at) for at in ((5, 5), (5, 45), (45, 5))]
-    link.dragged(triangle, True)
+    link.pointing.dragged(triangle, True)
     mask = link.session.draft.prompts.mask.values
     assert mask[10, 10]
     assert not mask[40, 40]
-    link.tool = "point"
+    link.pointing.tool = "point"
     assert link._tools.mask.mouse_pan
 
 
@@ -321,11 +321,11 @@ def test_a_click_on_an_object_takes_it_up(make_link: MakeLink) -> None:
     viewer = ViewerModel()
     image = viewer.add_image(np.zeros((60, 70), np.uint8))
     link = make_link(viewer)
-    link.clicked(place_of(image, 20, 30), True)
+    link.pointing.clicked(place_of(image, 20, 30), True)
     link.session.commit()
-    link.clicked(place_of(image, 21, 31), True)
+    link.pointing.clicked(place_of(image, 21, 31), True)
     assert link.session.draft.object_id == 1
-    link.clicked(place_of(image, 20, 25), False)
+    link.pointing.clicked(place_of(image, 20, 25), False)
     made = link.session.commit()
     assert made.id == 1
     assert objects_layer(viewer, image, link).data[20, 25] == 0
@@ -335,9 +335,9 @@ def test_polarity_can_be_swapped(make_link: MakeLink) -> None:
     viewer = ViewerModel()
     image = viewer.add_image(np.zeros((60, 70), np.uint8))
     link = make_link(viewer)
-    link.positive = False
-    link.clicked(place_of(image, 20, 30), True)
-    link.clicked(place_of(image, 30, 30), False)
+    link.pointing.positive = False
+    link.pointing.clicked(place_of(image, 20, 30), True)
+    link.pointing.clicked(place_of(image, 30, 30), False)
     flags = [point.positive for point in link.session.draft.prompts.points]
     assert flags == [False, True]
 
@@ -346,7 +346,7 @@ def test_the_brush_makes_objects(make_link: MakeLink, qtbot: Any) -> None:
     viewer = ViewerModel()
     image = viewer.add_image(np.zeros((60, 70), np.uint8))
     link = make_link(viewer)
-    link.clicked(place_of(image, 20, 30), True)
+    link.pointing.clicked(place_of(image, 20, 30), True)
     link.session.commit()
     layer = objects_layer(viewer, image, link)
     layer.mode = "paint"
@@ -364,7 +364,7 @@ def test_the_table_is_in_the_layers_features(make_link: MakeLink) -> None:
     viewer = ViewerModel()
     image = viewer.add_image(np.zeros((60, 70), np.uint8), scale=(0.5, 0.5))
     link = make_link(viewer)
-    link.clicked(place_of(image, 20, 30), True)
+    link.pointing.clicked(place_of(image, 20, 30), True)
     made = link.session.commit("cell")
     features = objects_layer(viewer, image, link).features
     assert features["class"].tolist() == ["cell"]
@@ -385,9 +385,9 @@ def test_hover_shows_and_hides(make_link: MakeLink) -> None:
     viewer = ViewerModel()
     image = viewer.add_image(np.zeros((60, 70), np.uint8))
     link = make_link(viewer)
-    link.hovered(place_of(image, 20, 30))
+    link.pointing.hovered(place_of(image, 20, 30))
     assert not link._tools.mask.data.any(), "it is off at first"
-    link.hover = True
-    link.hovered(place_of(image, 20, 30))
+    link.pointing.hover = True
+    link.pointing.hovered(place_of(image, 20, 30))
     assert link._tools.mask.data[20, 30] == 2
     assert link.session.draft.is_empty

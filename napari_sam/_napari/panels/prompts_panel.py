@@ -79,30 +79,30 @@ class PromptsPanel(Panel):
             signs.addButton(each)
             each.clicked.connect(lambda _=False, p=positive: self._choose_sign(p))
         self.hover.toggled.connect(self._toggle_hover)
-        self._connections.add(self._link.tool_changed, self._show)
+        self._connections.add(self._link.pointing.tool_changed, self._show)
         self._connections.add(self._link.images_changed, self._list_layers)
         self._connections.add(self._session.events.view, self._list_layers)
         self._list_layers()
 
     def _choose(self, tool: Tool) -> None:
-        self._link.tool = tool
+        self._link.pointing.tool = tool
         self._link.activate()
 
     def _choose_sign(self, positive: bool) -> None:
-        self._link.positive = positive
+        self._link.pointing.positive = positive
         self._link.activate()
 
     def _toggle_hover(self, on: bool) -> None:
-        self._link.hover = on
+        self._link.pointing.hover = on
         if on:
             self._link.activate()
 
     def _show(self) -> None:
-        self.tools[self._link.tool].setChecked(True)
-        self.positive.setChecked(self._link.positive)
-        self.negative.setChecked(not self._link.positive)
-        if self.hover.isChecked() != self._link.hover:
-            self.hover.setChecked(self._link.hover)
+        self.tools[self._link.pointing.tool].setChecked(True)
+        self.positive.setChecked(self._link.pointing.positive)
+        self.negative.setChecked(not self._link.pointing.positive)
+        if self.hover.isChecked() != self._link.pointing.hover:
+            self.hover.setChecked(self._link.pointing.hover)
 
     def _list_layers(self, _: object = None) -> None:
         usable = [each for each in self._link.layers if can_prompt(each)]
