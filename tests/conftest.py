@@ -8,6 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# A busy machine is not a defect: no test looks at the clock.
+settings.register_profile(
+    "no_clock", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("no_clock")
 
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 

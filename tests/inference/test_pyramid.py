@@ -38,7 +38,7 @@ def blank(shape: tuple[int, int]) -> PyramidEmbedding:
     return PyramidEmbedding(shape, "pocket", np.zeros((3, *shape), np.float32))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     shape=st.tuples(st.integers(20, 5000), st.integers(20, 5000)),
     start=st.tuples(st.floats(0, 0.9), st.floats(0, 0.9)),
