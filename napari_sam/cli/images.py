@@ -38,6 +38,8 @@ def read_image(path: Path) -> NDArray[Any]:
         return _read(path)
     except Exception as error:  # decoders raise what they like
         reason = str(error).strip().split("\n")[0] or type(error).__name__
+        if "Could not find a backend" in reason:
+            reason = "no reader knows what it holds."
         raise ImageError(f"{path} is no readable image: {reason}") from error
 
 

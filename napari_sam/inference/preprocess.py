@@ -118,7 +118,8 @@ def _drop_singletons(array: NDArray[Any], keep: int) -> NDArray[Any]:
     if surplus < 0 or len(dropped) < surplus:
         raise ImageError(
             f"The image has the shape {array.shape[keep:]} beside its channels: give "
-            "one plane (H, W), or name its channels with channel_axis."
+            "one plane (H, W), or name the axis of its channels with channel_axis (on "
+            "the command line --channel-axis, and --axes ZYX for a stack)."
         )
     return array.squeeze(dropped)
 

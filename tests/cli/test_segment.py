@@ -212,3 +212,22 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(
     code, _, stderr = run("segment", image, "--point", "9,9", "--out", out)
     assert code == 1
     assert "Cannot write" in stderr
+
+
+def test_a_stack_is_told_how_to_be_one(run: Run, tmp_path: Path) -> None:
+    stack = tmp_path / "stack.tif"
+    tifffile.imwrite(stack, np.zeros((7, 40, 60), np.uint8))
+    code, _, stderr = run(
+        "segment", stack, "--point", "3,3", "--out", tmp_path / "o.tif"
+    )
+    assert code == 1
+    assert "--axes ZYX" in stderr
+    assert "--channel-axis" in stderr
+
+
+def test_a_file_that_no_reader_knows_is_named(run: Run, tmp_path: Path) -> None:
+    odd = tmp_path / "odd.npy"
+    np.save(odd, np.zeros((4, 4)))
+    code, _, stderr = run("segment", odd, "--point", "3,3", "--out", tmp_path / "o.tif")
+    assert code == 1
+    assert "no reader knows what it holds" in stderr
