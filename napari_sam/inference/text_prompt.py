@@ -182,7 +182,8 @@ class TextSegmenter:
             self.set_image(image, **settings)
         scene = self._current()
         queries = self._queries(parsed, like, concepts)
-        scores = [self.space.score(query, scene.vectors) for query in queries]
+        areas = np.diagonal(scene.overlaps)
+        scores = [self.space.score(query, scene.vectors, areas) for query in queries]
         for phrase, score in zip(parsed, scores, strict=False):
             score *= self._gate(phrase, scene)
         return TextCandidates(
@@ -310,6 +311,6 @@ class TextSegmenter:
 
         def score(records: Sequence[MaskRecord]) -> NDArray[np.float32]:
             vectors = self._describer.vectors(records)
-            return self.space.score(query, vectors, of_one_object=True)
+            return self.space.score(query, vectors)
 
         return predict_named(self.predictor, others, score)

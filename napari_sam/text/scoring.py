@@ -22,9 +22,14 @@ KNOWN_SIMILARITY = 0.55
 # fast that changes.
 EXAMPLE_COSINE = 0.75
 EXAMPLE_SCALE = 20.0
-# How much the other masks of an image count in naming one.
-PRIOR_POWER = 1.0
+# How little the other masks of an image may count in naming one.
 PRIOR_FLOOR = 0.05
+# The head is surer of itself on new images than it may be: its scale is divided by so
+# much.
+FLATTENING = 1.5
+# A kind is in an image if the masks named so have this part of what the commonest
+# kind's have, in chances times the square roots of their areas.
+LEAST_PRESENCE = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,30 +172,36 @@ class WordSpace:
         return shares, similarity, self._phrases[nearest]
 
     def posteriors(
-        self, vectors: Vectors, *, of_one_object: bool = False
+        self, vectors: Vectors, areas: NDArray[np.floating] | None
     ) -> NDArray[np.float32]:
         """Chance that each mask is of each concept, (N, K + 1), background last.
 
         Concepts that hardly any other mask of the image seems to be count less: one
-        mitochondrion among fifty nuclei is most likely a nucleus too.
+        mitochondrion among fifty nuclei is most likely a nucleus too. If all that looks
+        like a concept is little beside the commonest one, the image has none of it.
 
         Parameters
         ----------
         vectors : ndarray of float32, shape (N, D)
             All masks of one image.
-        of_one_object : bool
-            The masks are guesses at one object, which say nothing of each other.
+        areas : ndarray, shape (N,), or None
+            In pixels; None if the masks are guesses at one object, which say nothing
+            of each other.
         """
-        plain = _softmax(self._scale * vectors @ self.anchors.T)
-        if of_one_object or len(plain) == 0:
+        plain = _softmax(self._scale / FLATTENING * vectors @ self.anchors.T)
+        if areas is None or len(plain) == 0:
             return plain
-        prior = (plain.mean(0) + PRIOR_FLOOR) ** PRIOR_POWER
-        weighted = plain * prior
+        weighted = plain * (plain.mean(0) + PRIOR_FLOOR)
         result: NDArray[np.float32] = weighted / weighted.sum(1, keepdims=True)
+        presence = np.sqrt(areas) @ result[:, :-1]
+        result[:, :-1] *= presence >= LEAST_PRESENCE * presence.max()
         return result
 
     def score(
-        self, query: Query, vectors: Vectors, *, of_one_object: bool = False
+        self,
+        query: Query,
+        vectors: Vectors,
+        areas: NDArray[np.floating] | None = None,
     ) -> NDArray[np.float32]:
         """How well each mask answers a query, 0 to 1.
 
@@ -199,7 +210,7 @@ class WordSpace:
         query : Query
         vectors : ndarray of float32, shape (N, D)
             All masks of one image.
-        of_one_object : bool
+        areas : ndarray, shape (N,), optional
             As for `posteriors`.
 
         Returns
@@ -210,18 +221,18 @@ class WordSpace:
             return np.zeros(0, np.float32)
         parts = []
         if query.has_words:
-            parts.append(self._score_words(query, vectors, of_one_object))
+            parts.append(self._score_words(query, vectors, areas))
         if len(query.accepted):
             parts.append(_score_examples(query, vectors))
         mean: NDArray[np.float32] = np.mean(parts, axis=0).astype(np.float32)
         return mean
 
     def _score_words(
-        self, query: Query, vectors: Vectors, of_one_object: bool
+        self, query: Query, vectors: Vectors, areas: NDArray[np.floating] | None
     ) -> NDArray[np.float32]:
         if not len(query.vectors):
             shares = np.append(query.shares, 0).astype(np.float32)
-            chances = self.posteriors(vectors, of_one_object=of_one_object)
+            chances = self.posteriors(vectors, areas)
             score: NDArray[np.float32] = chances @ shares
             return score
         # What the phrase itself says against everything that is not nearly the same.

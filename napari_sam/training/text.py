@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from napari_sam.errors import DataError, ModelError
 from napari_sam.evaluation.words import find_concept, word_of_set
@@ -24,30 +22,8 @@ from napari_sam.training.text_head import (
     head_accuracy,
     phrases_of,
 )
-from napari_sam.training.text_scenes import image_stream
+from napari_sam.training.text_scenes import OTHER, TaughtSet, image_stream
 from napari_sam.training.text_table import WordTable, build_table
-
-# The word of things that the vocabulary has no word for.
-OTHER = "object"
-
-
-@dataclass(frozen=True)
-class TaughtSet:
-    """How a data set takes part.
-
-    Attributes
-    ----------
-    word : str
-        Of its objects; "" if the vocabulary has none for them.
-    images : int
-        At most, spread evenly.
-    complete : bool
-        Whether every object is labelled.
-    """
-
-    word: str
-    images: int = 100
-    complete: bool = True
 
 
 @dataclass(frozen=True)
@@ -123,14 +99,14 @@ def _sets_in(path: Path) -> list[Path]:
 
 def _checked(each: TaughtSet, vocabulary: Vocabulary) -> TaughtSet:
     if not each.word:
-        return TaughtSet(OTHER, each.images, complete=False)
+        return replace(each, word=OTHER, complete=False)
     concept = find_concept(each.word, vocabulary)
     if concept is None:
         raise DataError(
             f"The CLIP was not taught {each.word!r}; it knows: "
             f"{', '.join(vocabulary.names)}. Add it to the CLIP's vocabulary.json."
         )
-    return TaughtSet(concept.name, each.images, each.complete)
+    return replace(each, word=concept.name)
 
 
 def teach_words(
@@ -172,12 +148,8 @@ def teach_words(
             "Words are read from features for the model pocket and a CLIP with a "
             "vocabulary.json; other pairs need no training, or --tokens."
         )
-    rng = np.random.default_rng(recipe.seed)
-    folders = {
-        folder: (each.word, each.images, each.complete)
-        for folder, each in taught_folders(paths, recipe, vocabulary).items()
-    }
-    stream = image_stream(folders, recipe.synthetic, rng)
+    folders = taught_folders(paths, recipe, vocabulary)
+    stream = image_stream(folders, recipe.synthetic, recipe.seed)
     table = build_table(predictor, vocabulary, stream, progress)
     return fit_words(table, clip, vocabulary, recipe)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +50,31 @@ class NamedImage:
     words: tuple[str, ...]
     complete: bool = True
     truth: tuple[tuple[NDArray[np.int32], dict[int, str]], ...] = ()
+
+
+@dataclass(frozen=True)
+class TaughtSet:
+    """How a data set takes part.
+
+    Attributes
+    ----------
+    word : str
+        Of its objects; "" if the vocabulary has none for them.
+    images : int
+        At most, spread evenly.
+    complete : bool
+        Whether every object is labelled.
+    crops : int
+        Places cut out of each image.
+    found : int
+        Crops in which a model's own masks are named too, spread evenly.
+    """
+
+    word: str
+    images: int = 100
+    complete: bool = True
+    crops: int = 1
+    found: int = 20
 
 
 def synthetic_image(rng: np.random.Generator) -> NamedImage:
@@ -154,29 +181,27 @@ def background_masks(
 
 
 def folder_images(
-    folder: Path, word: str, most: int, rng: np.random.Generator, complete: bool
+    folder: Path, taught: TaughtSet, rng: np.random.Generator
 ) -> Iterator[NamedImage]:
-    """Yield images of a folder with ``images/`` and ``labels/``, cut to `CROP`.
+    """Yield crops of a folder with ``images/`` and ``labels/``, of `CROP` pixels.
 
     Parameters
     ----------
     folder : Path
-    word : str
-        Of all objects; "" if they are none of the vocabulary.
-    most : int
-        Images at most, spread evenly.
+    taught : TaughtSet
     rng : numpy.random.Generator
-    complete : bool
-        Whether every object is labelled.
     """
-    left = most
-    for image in folder_set(folder).limited(most):
-        if left == 0:
-            return
-        named = _crop(image, word, rng, complete)
-        if named is not None:
-            left -= 1
-            yield named
+    most = taught.images * taught.crops
+    share = min(taught.found / max(most, 1), 1.0)
+    crops = (
+        _crop(image, taught.word, rng, taught.complete)
+        for image in folder_set(folder).limited(taught.images)
+        for _ in range(taught.crops)
+    )
+    some = (each for each in crops if each is not None)
+    for index, named in enumerate(islice(some, most)):
+        is_searched = int((index + 1) * share) > int(index * share)
+        yield named if is_searched else replace(named, truth=())
 
 
 def _crop(
@@ -218,25 +243,23 @@ def _corner(labels: NDArray[np.int32], rng: np.random.Generator) -> tuple[int, i
 
 
 def image_stream(
-    folders: Mapping[Path, tuple[str, int, bool]],
-    synthetic: int,
-    rng: np.random.Generator,
+    folders: Mapping[Path, TaughtSet], synthetic: int, seed: int
 ) -> Iterator[tuple[str, NamedImage]]:
     """Yield all images of a run, with the name of where they are from.
 
     Parameters
     ----------
-    folders : mapping of Path to tuple
-        Word, most images, and whether all objects are labelled.
+    folders : mapping of Path to TaughtSet
     synthetic : int
         Number of synthetic scenes.
-    rng : numpy.random.Generator
+    seed : int
+        Each folder and each scene has its own numbers, whatever came before.
     """
-    for folder, (word, most, complete) in folders.items():
-        for image in folder_images(folder, word, most, rng, complete):
+    for folder, taught in folders.items():
+        rng = np.random.default_rng([seed, crc32(folder.name.encode())])
+        for image in folder_images(folder, taught, rng):
             yield folder.name, image
-    draw: Callable[[np.random.Generator], NamedImage] = synthetic_image
-    for _ in range(synthetic):
-        image = draw(rng)
-        if image.records:
-            yield "synthetic", image
+    for number in range(synthetic):
+        scene = synthetic_image(np.random.default_rng([seed, number]))
+        if scene.records:
+            yield "synthetic", scene

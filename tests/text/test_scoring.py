@@ -12,6 +12,7 @@ from napari_sam.text.vocabulary import Vocabulary
 from .fake_clip import CELLS, NOTHING, NUCLEI, FakeClip, between
 
 MASKS = np.stack([NUCLEI, CELLS, NOTHING, between(NUCLEI, CELLS, 0.7)])
+AREAS = np.full(4, 100)
 
 
 @pytest.fixture
@@ -20,7 +21,7 @@ def space() -> WordSpace:
 
 
 def ask(space: WordSpace, text: str) -> np.ndarray:
-    return space.score(space.query(parse_phrases(text)[0]), MASKS)
+    return space.score(space.query(parse_phrases(text)[0]), MASKS, AREAS)
 
 
 def test_a_word_finds_its_own_kind(space: WordSpace) -> None:
@@ -63,9 +64,19 @@ def test_a_word_more_like_an_everyday_thing_is_outside() -> None:
 
 def test_one_odd_mask_among_many_is_doubted(space: WordSpace) -> None:
     doubtful = between(NUCLEI, CELLS, 0.45)
-    alone = space.posteriors(doubtful[None])[0, 1]
-    crowd = np.stack([doubtful, *[NUCLEI] * 30])
-    assert space.posteriors(crowd)[0, 1] < alone
+    alone = space.posteriors(doubtful[None], None)[0, 1]
+    crowd = np.stack([doubtful, *[NUCLEI] * 5])
+    assert 0 < space.posteriors(crowd, np.full(6, 100))[0, 1] < alone
+
+
+def test_a_kind_that_is_next_to_nothing_is_absent(space: WordSpace) -> None:
+    masks = np.stack([CELLS, *[NUCLEI] * 30])
+    areas = np.full(31, 100)
+    query = space.query(parse_phrases("cells")[0])
+    assert space.score(query, masks, areas).max() == 0
+    # One large cell over many nuclei is no stray.
+    areas[0] = 10_000
+    assert space.score(query, masks, areas)[0] > 0.5
 
 
 def test_examples_find_what_is_like_them(space: WordSpace) -> None:
