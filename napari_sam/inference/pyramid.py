@@ -68,8 +68,8 @@ SURE = 0.85
 REACH = 2
 # Masks offered for an ambiguous click.
 OFFERED = 3
-# Windows decoded at a time.
-CHUNK = 32
+# Prompts decoded at a time: more fall out of a CPU's caches.
+CHUNK = 16
 
 
 @dataclass(frozen=True, eq=False)
