@@ -239,6 +239,13 @@ class SegmentOptions:
         """Whether words, examples or concepts name objects."""
         return bool(self.text or self.like or self.concept)
 
+    @property
+    def shown_name(self) -> str | None:
+        """What the objects of points, boxes or a mask are called, if that is told."""
+        others = self.like or self.unlike or self.concept or self.save_concept
+        texts = self.text or []
+        return texts[0] if len(texts) == 1 and not others else None
+
     def for_job(self) -> dict[str, Any]:
         """Return what every `Job` is told."""
         names = ("image", "out", "model", "device", "dtype", "table")
@@ -257,7 +264,8 @@ def run_segment(options: SegmentOptions) -> None:
     label mask. A point in a box or on a mask refines that object; the other points
     together show one more object, or one each with --each-point. A negative point in
     a box or on a mask counts for that object, elsewhere for all. Where objects overlap,
-    the one with the higher predicted IoU wins.
+    the one with the higher predicted IoU wins. With points or a box, --text says which
+    thing there is meant: the nucleus, or the cell around it.
     """
     _check_prompts(options)
     _check_outputs(options)
@@ -266,7 +274,7 @@ def run_segment(options: SegmentOptions) -> None:
         _segment_stack(options)
     elif options.auto:
         _segment_everything(options)
-    elif options.is_named:
+    elif options.is_named and not options.is_shown:
         _segment_named(options)
     else:
         _segment_shown(options)
@@ -277,8 +285,11 @@ segment = as_command(SegmentOptions, run_segment)
 
 def _check_prompts(options: SegmentOptions) -> None:
     """Refuse to be told nothing, or two ways to find objects."""
-    if options.is_named and options.is_shown:
-        raise typer.BadParameter("Give words and examples, or points and boxes.")
+    if options.is_named and options.is_shown and options.shown_name is None:
+        raise typer.BadParameter(
+            "Give words and examples, or points and boxes, which take one --text: the "
+            "name of what they show."
+        )
     prompted = options.is_named or options.is_shown
     if options.auto and prompted:
         raise typer.BadParameter("--auto takes no prompts: leave one of them out.")
@@ -384,7 +395,9 @@ def _segment_named(options: SegmentOptions) -> None:
 def _segment_shown(options: SegmentOptions) -> None:
     from napari_sam.cli.reports import print_segmentation
     from napari_sam.cli.segmenting import SegmentJob, run_job
+    from napari_sam.cli.text_clicking import Name
 
+    phrase = options.shown_name
     job = SegmentJob(
         **options.for_picture(),
         points=tuple(options.point or ()),
@@ -393,5 +406,6 @@ def _segment_shown(options: SegmentOptions) -> None:
         mask=options.mask,
         each_point=options.each_point,
         all_candidates=options.multimask is Multimask.all,
+        name=None if phrase is None else Name(phrase, options.clip, options.words),
     )
     print_segmentation(job, run_job(job), as_json=options.json)

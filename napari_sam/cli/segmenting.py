@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from napari_sam.cli.images import read_image, read_mask_labels
 from napari_sam.cli.jobs import PictureJob
@@ -18,6 +18,7 @@ from napari_sam.cli.objects import PromptedObject, group_prompts
 from napari_sam.cli.options import Box, Format, Point
 from napari_sam.cli.outputs import write_object_table, write_objects
 from napari_sam.cli.progress import progress_bar
+from napari_sam.cli.text_clicking import Name, NamedPredictor
 from napari_sam.export import get_exporter
 from napari_sam.export.label_image import paint_records
 from napari_sam.export.objects import ExportedObject
@@ -27,6 +28,8 @@ from napari_sam.structures import MaskPrediction, MaskRecord, PromptSet, Provena
 
 if TYPE_CHECKING:
     from napari_sam.inference.predictor import SamPredictor
+    from napari_sam.nn.pocket import Pocket
+    from napari_sam.nn.sam import Sam
 
 # Objects decoded at a time: their full-size candidates are in memory together.
 CHUNK = 16
@@ -42,6 +45,23 @@ class SegmentJob(PictureJob):
     mask: Path | None = None
     each_point: bool = False
     all_candidates: bool = False
+    name: Name | None = None
+
+
+class Asked(Protocol):
+    """What is asked for objects: `SamPredictor`, or one that knows their name."""
+
+    @property
+    def model(self) -> Sam | Pocket:
+        """The model that predicts."""
+
+    def set_image(self, image: ArrayLike, *, channel_axis: int | None = None) -> None:
+        """Embed an image."""
+
+    def predict_batch(
+        self, prompts: Sequence[PromptSet], multimask_output: bool = True
+    ) -> list[MaskPrediction]:
+        """Predict the masks of several objects."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,16 +113,20 @@ def run_job(job: SegmentJob) -> Segmentation:
         A file, a prompt, the model or an output cannot be used.
     """
     seconds: dict[str, float] = {}
+    label = "object" if job.name is None else job.name.label
     image = read_image(job.image)
     with _timed(seconds, "load"):
         predictor = load_predictor(job.model, job.device, job.dtype)
+        asked: Asked = predictor
+        if job.name is not None:
+            asked = NamedPredictor(predictor, job.name)
     with _timed(seconds, "encode"), progress_bar("Encoding the image"):
-        predictor.set_image(image, channel_axis=job.channel_axis)
+        asked.set_image(image, channel_axis=job.channel_axis)
     prompted = _prompted_objects(job, predictor.embedding.image_shape)
     with _timed(seconds, "decode"):
-        objects = predict_objects(predictor, prompted, job.all_candidates)
+        objects = predict_objects(asked, prompted, job.all_candidates)
     shape = predictor.embedding.image_shape
-    _write(job, image, objects, shape)
+    _write(job, image, objects, shape, label)
     model = predictor.model
     return Segmentation(
         objects,
@@ -151,7 +175,7 @@ def load_predictor(model: str, device: str, dtype: str) -> SamPredictor:
 
 
 def predict_objects(
-    predictor: SamPredictor,
+    predictor: Asked,
     prompted: list[PromptedObject],
     all_candidates: bool = False,
 ) -> list[FoundObject]:
@@ -189,7 +213,7 @@ def predict_objects(
 
 
 def _predict(
-    predictor: SamPredictor,
+    predictor: Asked,
     chunk: list[PromptedObject],
     multimask: bool,
     all_candidates: bool,
@@ -239,8 +263,9 @@ def _write(
     image: NDArray[Any],
     objects: list[FoundObject],
     shape: tuple[int, int],
+    label: str,
 ) -> None:
-    best = [ExportedObject(each.id, each.candidates[0]) for each in objects]
+    best = [ExportedObject(each.id, each.candidates[0], label) for each in objects]
     if not (job.all_candidates and job.kind is Format.labels):
         write_results(job, image, best, shape)
         return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from napari_sam.errors import DataError
 from napari_sam.export.objects import ExportedObject, objects_of
 from napari_sam.session.concepts import concept_path, read_concept
 from napari_sam.structures import MaskRecord
+from napari_sam.text.phrases import Phrase, parse_phrases
 
 if TYPE_CHECKING:
     from napari_sam.inference.text_exemplars import ExemplarPrompt
@@ -55,13 +56,17 @@ def run_text_job(job: TextJob) -> TextSelection:
     from napari_sam.inference.text_prompt import TextSegmenter
     from napari_sam.inference.text_selection import DEFAULT_THRESHOLD
 
+    # What cannot be asked is refused before anything slow.
+    phrases = parse_phrases(job.phrases) if job.phrases else ()
+    if job.save_concept is not None and len(phrases) > 1:
+        raise DataError("A concept is one class: give one --text with --save-concept.")
     image = read_image(job.image)
     concepts = [read_concept(name) for name in job.concepts]
     predictor = load_predictor(job.model, job.device, job.dtype)
     segmenter = TextSegmenter(predictor, job.clip, words=job.words)
     with progress_bar("Finding candidates"):
         segmenter.set_image(image, channel_axis=job.channel_axis)
-    example = _example(job, predictor.embedding.image_shape)
+    example = _example(job, phrases, predictor.embedding.image_shape)
     found = segmenter.candidates(
         None,
         list(job.phrases),
@@ -73,41 +78,38 @@ def run_text_job(job: TextJob) -> TextSelection:
         threshold = min((c.threshold for c in concepts), default=DEFAULT_THRESHOLD)
     selection = found.select(threshold)
     if job.save_concept is not None:
-        _keep(job, segmenter, example, threshold)
+        _keep(job, phrases, segmenter, example, threshold)
     write_results(job, image, exported(selection), selection.image_shape)
     return selection
 
 
-def _example(job: TextJob, shape: tuple[int, int]) -> ExemplarPrompt | None:
+def _example(
+    job: TextJob, phrases: Sequence[Phrase], shape: tuple[int, int]
+) -> ExemplarPrompt | None:
     """The examples of a job, joined to its phrase if there is one."""
     if not job.like:
         return None
     from napari_sam.inference.text_exemplars import ExemplarPrompt
-    from napari_sam.text.phrases import parse_phrases
 
-    names = [each.name for each in parse_phrases(job.phrases)] if job.phrases else []
     read: Callable[[Path], list[MaskRecord]] = lambda path: [  # noqa: E731
         each.record for each in objects_of(read_mask_labels(path, shape))
     ]
     accepted = [record for path in job.like for record in read(path)]
     rejected = [record for path in job.unlike for record in read(path)]
-    name = names[0] if names else job.like[0].stem
+    name = phrases[0].name if phrases else job.like[0].stem
     return ExemplarPrompt(name, tuple(accepted), tuple(rejected))
 
 
 def _keep(
     job: TextJob,
+    phrases: Sequence[Phrase],
     segmenter: TextSegmenter,
     example: ExemplarPrompt | None,
     threshold: float,
 ) -> None:
     from napari_sam.inference.text_exemplars import ExemplarPrompt
-    from napari_sam.text.phrases import parse_phrases
 
     assert job.save_concept is not None
-    phrases = parse_phrases(job.phrases) if job.phrases else ()
-    if len(phrases) > 1:
-        raise DataError("A concept is one class: give one --text with --save-concept.")
     words = " | ".join(phrases[0].synonyms) if phrases else ""
     path = concept_path(job.save_concept)
     shown = example or ExemplarPrompt(path.stem, ())

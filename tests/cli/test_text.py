@@ -92,9 +92,27 @@ def test_what_is_not_there_is_said(run: Run, tmp_path: Path) -> None:
     assert code == 0 and "Found no worms." in stdout
 
 
+def test_a_word_names_what_a_click_shows(
+    run: Run, picture: Path, tmp_path: Path
+) -> None:
+    truth = tifffile.imread(picture.parent / "truth.tif")
+    row, col = np.argwhere(truth == np.bincount(truth[truth > 0]).argmax()).mean(0)
+    out, table = tmp_path / "out.tif", tmp_path / "out.csv"
+    code, stdout, _ = run(
+        "segment", picture, "--text", "blobs: nucleus", "--point", f"{row},{col}",
+        "--out", out, "--table", table, "--json",
+    )  # fmt: skip
+    assert code == 0
+    assert len(json.loads(stdout)["objects"]) == 1
+    assert tifffile.imread(out)[int(row), int(col)] == 1
+    with table.open(encoding="utf-8") as file:
+        assert [each["class"] for each in csv.DictReader(file)] == ["blobs"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
+        (("--text", "left nucleus", "--point", "9,9"), "draw a box"),
         (("--text", "left nucleus"), "draw a box"),
         (("--text", "nuclei", "--clip", "nonsense"), "There is no CLIP"),
         (("--text", "nuclei", "--clip", "ViT-B-32:/none.pt"), "There is no file"),
@@ -113,7 +131,8 @@ def test_what_cannot_be_used_is_one_sentence(
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("--text", "nuclei", "--point", "3,3", "--out", "o.tif"),
+        ("--text", "nuclei", "--text", "cells", "--point", "3,3", "--out", "o.tif"),
+        ("--like", "a.tif", "--text", "cells", "--point", "3,3", "--out", "o.tif"),
         ("--text", "nuclei", "--format", "coco", "--out", "o.tif"),
         ("--text", "nuclei", "--table", "o.txt", "--out", "o.tif"),
     ],
