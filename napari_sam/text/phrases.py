@@ -183,6 +183,27 @@ def match_known(phrase: str, known: Iterable[str]) -> str | None:
     return best[1]
 
 
+def match_ending(phrase: str, known: Sequence[str]) -> str | None:
+    """The known phrase that this one ends in: "elongated bacteria" are bacteria.
+
+    Parameters
+    ----------
+    phrase : str
+    known : sequence of str
+
+    Returns
+    -------
+    str or None
+        The longest one, as it is known.
+    """
+    words = phrase.split()
+    for first in range(1, len(words)):
+        found = match_known(" ".join(words[first:]), known)
+        if found is not None:
+            return found
+    return None
+
+
 def count_slips(one: str, other: str) -> int:
     """Letters to add, drop, change or swap with the next, to make one of the other.
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam.text.clip import Clip, Vectors
-from napari_sam.text.phrases import Phrase, match_known
+from napari_sam.text.phrases import Phrase, match_ending, match_known
 from napari_sam.text.vocabulary import Vocabulary, bundled_vocabulary
 
 # Cosines of phrases are divided by this before they share a phrase out to concepts.
@@ -165,6 +165,10 @@ class WordSpace:
             shares, self._owners, np.exp((cosines - cosines.max()) / SHARPNESS)
         )
         shares[shares < SMALLEST_SHARE] = 0
+        noun = match_ending(phrase, self._phrases)
+        if noun is not None:
+            shares[self._owners[self._phrases.index(noun)]] = 1.0
+            return shares, 1.0, noun
         similarity = float(cosines[nearest])
         if self._outside:
             others = float((self._clip.embed_text(self._outside) @ vector).max())

@@ -5,7 +5,13 @@ from __future__ import annotations
 import pytest
 
 from napari_sam.errors import PromptError
-from napari_sam.text.phrases import Phrase, clean_phrase, match_known, parse_phrases
+from napari_sam.text.phrases import (
+    Phrase,
+    clean_phrase,
+    match_ending,
+    match_known,
+    parse_phrases,
+)
 
 
 def test_each_line_is_a_class() -> None:
@@ -94,3 +100,17 @@ def test_what_asks_for_nothing_is_refused(text: str, reason: str) -> None:
 def test_case_plural_and_slips_are_tolerated(typed: str, known: str | None) -> None:
     words = ("nuclei", "cells", "mitochondria", "bacteria", "vesicles")
     assert match_known(typed, words) == known
+
+
+@pytest.mark.parametrize(
+    ("typed", "known"),
+    [
+        ("elongated bacteria", "bacteria"),
+        ("long thin Bactria", "bacteria"),
+        ("stained cell nuclei", "cell nuclei"),
+        ("bacteria", None),
+        ("bacteria of the gut", None),
+    ],
+)
+def test_a_phrase_is_what_its_last_words_are(typed: str, known: str | None) -> None:
+    assert match_ending(typed, ["bacteria", "nuclei", "cell nuclei"]) == known

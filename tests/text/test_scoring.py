@@ -37,6 +37,11 @@ def test_an_unknown_word_is_shared_out_by_likeness(space: WordSpace) -> None:
     assert space.query(parse_phrases("both")[0]).shares.tolist() == [1, 1]
 
 
+def test_a_described_kind_is_that_kind(space: WordSpace) -> None:
+    query = space.query(parse_phrases("odd cells")[0])
+    assert query.shares[1] == 1 and not query.is_outside
+
+
 def test_a_negative_takes_its_kind_away(space: WordSpace) -> None:
     assert ask(space, "both")[1] > 0.9
     assert ask(space, "both, not cells")[1] < 0.05
