@@ -1,10 +1,12 @@
 """The bundled model against MobileSAM's encoder and the reference's decoder.
 
-Run ``python benchmarks/pocket.py``; needs the test dependencies. Weights are random
-but for pocket's own: time does not depend on them.
+Run ``python benchmarks/pocket.py [--repeats N] [--threads N]``; needs the test
+dependencies. Weights are random but for pocket's own: time does not depend on them.
 """
 
 from __future__ import annotations
+
+import argparse
 
 import numpy as np
 import torch
@@ -15,18 +17,22 @@ from timing import print_ratios, time_in_turns
 from napari_sam import SamPredictor, create_model
 from napari_sam.samples import load_sample
 
-REPEATS = 15
 ENCODE_TARGET = 0.25
 DECODE_TARGET = 0.1
 
 
 def main() -> None:
     """Print the two ratios."""
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads")
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repeats", type=int, default=15)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    print(f"torch {torch.__version__}, {options.threads} threads")
     image = enlarge(load_sample("fluorescence_nuclei").image)
     predictor = SamPredictor(create_model("pocket", dtype="float32"))
-    compare_encoders(predictor, image)
-    compare_clicks(predictor, image)
+    compare_encoders(predictor, image, options.repeats)
+    compare_clicks(predictor, image, 4 * options.repeats)
 
 
 def enlarge(image: np.ndarray) -> np.ndarray:
@@ -35,7 +41,7 @@ def enlarge(image: np.ndarray) -> np.ndarray:
     return np.tile(image, (rows, cols))[:512, :512]
 
 
-def compare_encoders(predictor: SamPredictor, image: np.ndarray) -> None:
+def compare_encoders(predictor: SamPredictor, image: np.ndarray, repeats: int) -> None:
     """Time 512 x 512 in pocket against 1024 x 1024 in TinyViT."""
     mobile_sam = create_model("mobile_sam", dtype="float32", pretrained=False)
     frame = torch.rand(1, 3, 1024, 1024)
@@ -45,12 +51,12 @@ def compare_encoders(predictor: SamPredictor, image: np.ndarray) -> None:
                 "TinyViT 1024": lambda: mobile_sam.encode_image(frame),
                 "pocket 512": lambda: predictor.set_image(image),
             },
-            REPEATS,
+            repeats,
         )
     print_ratios(times, {"pocket 512": ENCODE_TARGET})
 
 
-def compare_clicks(predictor: SamPredictor, image: np.ndarray) -> None:
+def compare_clicks(predictor: SamPredictor, image: np.ndarray, repeats: int) -> None:
     """Time one click, embedding ready, to full masks: 512 x 512 against 1024.
 
     A sure click is answered from one window; an unsure one is compared with the same
@@ -74,7 +80,7 @@ def compare_clicks(predictor: SamPredictor, image: np.ndarray) -> None:
                 "pocket sure click": lambda: predictor.predict(points=[sure]),
                 "pocket unsure click": lambda: predictor.predict(points=[unsure]),
             },
-            4 * REPEATS,
+            repeats,
         )
     print_ratios(times, {"pocket decode": DECODE_TARGET})
 
