@@ -34,8 +34,9 @@ from napari_sam.structures import MaskRecord, PointPrompt, PromptSet, Provenance
 
 Method = Literal["dense", "grid"]
 Progress = Callable[[int, int | None], object]
-# A candidate is dropped that scores lower than this part of the image's better ones,
-# whatever level the scores of a model and a kind of image lie on.
+# A candidate is dropped that scores lower than this, or than this part of the image's
+# better ones: scores lie higher in some kinds of image than in others.
+LOWEST_SCORE = 0.35
 LOWEST_SHARE = 0.5
 BETTER_ONES = 0.75
 
@@ -158,7 +159,8 @@ def _worthwhile(candidates: Sequence[Candidate]) -> list[Candidate]:
     if not candidates:
         return []
     good = float(np.quantile([each.score for each in candidates], BETTER_ONES))
-    return [each for each in candidates if each.score >= LOWEST_SHARE * good]
+    lowest = max(LOWEST_SCORE, LOWEST_SHARE * good)
+    return [each for each in candidates if each.score >= lowest]
 
 
 def _by_grid(

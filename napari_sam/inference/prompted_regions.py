@@ -17,7 +17,7 @@ from napari_sam.structures import BoxPrompt, MaskRecord, PromptSet, Provenance
 # Regions prompted at a time.
 CHUNK = 32
 # Octaves of size mismatch at which a score has fallen to about 0.6.
-MISMATCH = 0.4
+MISMATCH = 0.6
 # A region counts without the decoder's support from this certainty on, if its size is
 # within this many octaves of what its pixels tell.
 CERTAIN, FITTING = 0.9, 0.3
@@ -82,9 +82,8 @@ def prompt_regions(
     Returns
     -------
     list of Candidate
-        Scored by the product of predicted IoU, the root of stability, agreement with
-        the region, the region's certainty, and how well its size fits what its pixels
-        tell.
+        Scored by the product of predicted IoU, agreement with the region, the region's
+        certainty, and how well its size fits what its pixels tell.
     """
     found: list[Candidate] = []
     for start in range(0, len(regions), CHUNK):
@@ -110,11 +109,7 @@ def _prompt_some(
         made = replace(each.candidate.record.provenance, prompts=asked)
         candidate = Candidate(_record(drawn, quality, made), quality)
         agreement = record_iou(candidate, each.candidate)
-        steady = math.sqrt(drawn.stability_score)
-        yield Candidate(
-            candidate.record,
-            quality * steady * agreement * each.candidate.score,
-        )
+        yield Candidate(candidate.record, quality * agreement * each.candidate.score)
 
 
 def _support(region: Region) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,10 +19,10 @@ from napari_sam.structures import Frame
 
 # A pixel is foreground from this probability on.
 FOREGROUND = 0.5
-# Seeds are peaks of the smoothed distances that are at least so high, and stand out
-# from what joins them to a higher peak by at least so much.
-PEAK_HEIGHT = 0.1
-PEAK_PROMINENCE = 0.02
+# The distances of a region reach at least this.
+PEAK_HEIGHT = 0.3
+# Regions that overlap by a higher IoU are the same suggestion.
+SAME_REGION = 0.85
 
 Map = NDArray[np.float32]
 
@@ -48,6 +48,22 @@ class DenseMaps:
     boundary: Map
     frame: Frame
     log_size: Map | None = None
+
+
+@dataclass(frozen=True)
+class Splitting:
+    """How finely touching objects are told apart.
+
+    Attributes
+    ----------
+    smoothing : float
+        Standard deviation of the filter before seeds are looked for, in samples.
+    prominence : float
+        How much a seed stands out from what joins it to a higher one.
+    """
+
+    smoothing: float
+    prominence: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,14 +135,24 @@ def draw_region(region: Region, image_shape: tuple[int, int]) -> DrawnMask | Non
     return draw_mask(torch.from_numpy(sides), frame, image_shape)
 
 
-def find_regions(maps: DenseMaps, smoothing: float) -> list[Region]:
+def usual_size(maps: DenseMaps) -> float | None:
+    """Median side, in samples, of the objects that the foreground's samples belong to.
+
+    None if there is no foreground, or the maps do not tell sizes.
+    """
+    inside = maps.foreground > FOREGROUND
+    if maps.log_size is None or not inside.any():
+        return None
+    return float(2 ** np.median(maps.log_size[inside])) / maps.frame.step[0]
+
+
+def find_regions(maps: DenseMaps, splitting: Splitting) -> list[Region]:
     """Split the foreground at the valleys between seeds.
 
     Parameters
     ----------
     maps : DenseMaps
-    smoothing : float
-        Standard deviation of the filter before seeds are looked for, in samples.
+    splitting : Splitting
 
     Returns
     -------
@@ -136,37 +162,66 @@ def find_regions(maps: DenseMaps, smoothing: float) -> list[Region]:
     inside = maps.foreground > FOREGROUND
     if not inside.any():
         return []
-    height = _smooth_height(maps, smoothing)
-    seeds = _find_seeds(height, inside)
-    labels = watershed(-height, seeds, mask=inside)  # type: ignore[no-untyped-call]
-    return list(_cut_out(labels, seeds, maps))
-
-
-def _smooth_height(maps: DenseMaps, smoothing: float) -> Map:
     height = maps.foreground * (maps.centre + maps.boundary) / 2
-    smooth: Map = ndimage.gaussian_filter(height, smoothing)
-    return smooth
+    smooth = ndimage.gaussian_filter(height, splitting.smoothing)
+    seeds = _find_seeds(smooth, inside, splitting.prominence)
+    labels = watershed(-smooth, seeds, mask=inside)  # type: ignore[no-untyped-call]
+    return list(_cut_out(labels, seeds, height, maps))
 
 
-def _find_seeds(height: Map, inside: NDArray[np.bool_]) -> NDArray[np.int32]:
-    """Label the peaks that are high enough and stand out enough."""
-    lowered = reconstruction(height - PEAK_PROMINENCE, height)  # type: ignore[no-untyped-call]
+def drop_repeats(regions: Sequence[Region]) -> list[Region]:
+    """Leave out regions that are nearly the same as an earlier one.
+
+    Parameters
+    ----------
+    regions : sequence of Region
+        Of the same maps.
+    """
+    boxes = np.array([each.box for each in regions]).reshape(-1, 4)
+    kept: list[int] = []
+    for index, region in enumerate(regions):
+        earlier = np.array(kept, int)
+        low = np.maximum(boxes[earlier, :2], boxes[index, :2])
+        high = np.minimum(boxes[earlier, 2:], boxes[index, 2:])
+        near = earlier[(low < high).all(axis=1)]
+        if all(_iou(region, regions[other]) <= SAME_REGION for other in near):
+            kept.append(index)
+    return [regions[index] for index in kept]
+
+
+def _iou(one: Region, other: Region) -> float:
+    """IoU of two regions whose boxes overlap."""
+    a, b = one.box, other.box
+    row0, col0, row1, col1 = (*map(max, a[:2], b[:2]), *map(min, a[2:], b[2:]))
+    parts = [
+        each.mask[row0 - box[0] : row1 - box[0], col0 - box[1] : col1 - box[1]]
+        for each, box in ((one, a), (other, b))
+    ]
+    both = np.count_nonzero(parts[0] & parts[1])
+    return both / (np.count_nonzero(one.mask) + np.count_nonzero(other.mask) - both)
+
+
+def _find_seeds(
+    height: Map, inside: NDArray[np.bool_], prominence: float
+) -> NDArray[np.int32]:
+    """Label the peaks that stand out enough."""
+    lowered = reconstruction(height - prominence, height)  # type: ignore[no-untyped-call]
     peaks = local_maxima(lowered)  # type: ignore[no-untyped-call]
-    seeds, _ = ndimage.label(
-        peaks & inside & (height > PEAK_HEIGHT), np.ones((3, 3), bool)
-    )
+    seeds, _ = ndimage.label(peaks & inside, np.ones((3, 3), bool))
     labelled: NDArray[np.int32] = seeds
     return labelled
 
 
 def _cut_out(
-    labels: NDArray[np.int32], seeds: NDArray[np.int32], maps: DenseMaps
+    labels: NDArray[np.int32], seeds: NDArray[np.int32], height: Map, maps: DenseMaps
 ) -> Iterator[Region]:
     places, size = ndimage.find_objects(seeds), maps.log_size
     for index, place in enumerate(ndimage.find_objects(labels), start=1):
         if place is None:
             continue
         mask = labels[place] == index
+        if height[place][mask].max() < PEAK_HEIGHT:
+            continue
         peak = np.argwhere(seeds[places[index - 1]] == index)
         row, col = peak[len(peak) // 2]
         corner = places[index - 1]

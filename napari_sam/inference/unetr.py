@@ -13,12 +13,18 @@ from napari_sam.geometry import resized_frame
 from napari_sam.inference.fixed_frame import FixedEmbedding, FixedFraming
 from napari_sam.inference.framing import ImageEmbedding
 from napari_sam.inference.predictor import SamPredictor
-from napari_sam.inference.regions import DenseMaps, Region, find_regions
+from napari_sam.inference.regions import (
+    DenseMaps,
+    Region,
+    Splitting,
+    drop_repeats,
+    find_regions,
+)
 from napari_sam.nn.unetr_decoder import UnetrDecoder
 
-# Of the filter before seeds are looked for, in pixels of the model's input, as
-# micro-sam smooths its distances.
-SMOOTHINGS = (1.6, 4.0)
+# Smoothing in pixels of the model's input, as micro-sam smooths its distances; the
+# decoder tells no sizes that it could follow.
+SPLITTINGS = (Splitting(1.6, 0.02), Splitting(4.0, 0.02))
 
 
 class UnetrFinder:
@@ -47,13 +53,13 @@ class UnetrFinder:
     def __call__(
         self, embedding: ImageEmbedding, progress: Callable[[int, int], object]
     ) -> list[Region]:
-        """Return suggested regions, which overlap: each smoothing gives its own."""
+        """Return suggested regions, which overlap: each splitting gives its own."""
         assert isinstance(embedding, FixedEmbedding)
         progress(0, 1)
         maps = dense_maps(embedding, self._decoder)
-        found = [r for each in SMOOTHINGS for r in find_regions(maps, each)]
+        found = [r for each in SPLITTINGS for r in find_regions(maps, each)]
         progress(1, 1)
-        return found
+        return drop_repeats(found)
 
 
 @torch.no_grad()
