@@ -1,8 +1,8 @@
 """Make the pictures of the window that the README shows.
 
 Run ``xvfb-run -a -s "-screen 0 1600x1000x24" python docs/make_media.py``; writes into
-``docs/media``: the window in both themes, each section of the widget, and an
-animation of click, commit, words and accept.
+``docs/media``: the window in both themes, each section of the widget, an animation of
+click, commit, words and accept, and a stack filled from clicks, seen in 3D.
 """
 
 from __future__ import annotations
@@ -28,7 +28,10 @@ MEDIA = Path(__file__).parent / "media"
 SAMPLE = "histology_nuclei"
 PATIENCE = 300.0
 FRAME_MS = 900
-WIDEST = 900
+WIDEST = 800
+COLOURS = 80
+STACK = "nuclei_volume"
+VOLUME = "Volume / time"
 
 
 class Stage:
@@ -60,14 +63,14 @@ class Stage:
         end = time.monotonic() + 0.5
         self.wait(lambda: time.monotonic() > end)
 
-    def click(self, row: float, col: float, button: Any = None) -> None:
+    def click(self, *pixel: float, button: Any = None) -> None:
         canvas = next(
             each
             for each in self.widget.window().findChildren(object)
             if type(each).__name__ == "CanvasBackendDesktop"
         )
         camera = self.viewer.scene.camera
-        world = np.asarray(self.link.image.data_to_world((row, col)))
+        world = np.asarray(self.link.image.data_to_world(pixel))[-2:]
         offset = (world - np.asarray(camera.center)[-2:]) * camera.zoom
         place = QPoint(
             round(canvas.width() / 2 + offset[1]),
@@ -86,26 +89,30 @@ class Stage:
     def save(self, name: str) -> None:
         imageio.imwrite(MEDIA / name, self.picture())
 
-    def save_sections(self) -> None:
-        for title, section in self.widget.sections.items():
+    def save_sections(self, *titles: str) -> None:
+        for title in titles or self.widget.sections:
+            section = self.widget.sections[title]
             section.open(True)
             self.rest()
-            name = title.lower().replace(" ", "_")
-            section.grab().save(str(MEDIA / f"section_{name}.png"))
+            name = "_".join(title.lower().replace("/", " ").split())
+            if section.isVisible():
+                section.grab().save(str(MEDIA / f"section_{name}.png"))
 
     def close(self) -> None:
         self.viewer.close()
         QApplication.processEvents()
 
 
-def centres(labels: NDArray[Any], count: int) -> list[tuple[float, float]]:
+def centres(
+    labels: NDArray[Any], count: int, margin: int = 30
+) -> list[tuple[float, float]]:
     """Return middles of large objects that are well inside the image."""
     height, width = labels.shape
     ids, areas = np.unique(labels[labels > 0], return_counts=True)
     found = []
     for number in ids[np.argsort(-areas)]:
         row, col = np.argwhere(labels == number).mean(axis=0)
-        inside = 30 < row < height - 30 and 30 < col < width - 30
+        inside = margin < row < height - margin and margin < col < width - margin
         if inside and labels[int(row), int(col)] == number:
             found.append((float(row), float(col)))
     return found[:count]
@@ -133,12 +140,33 @@ def play(stage: Stage) -> list[NDArray[np.uint8]]:
     return frames
 
 
+def fill_stack(stage: Stage) -> None:
+    """Click on nuclei of one slice and let all of them be followed."""
+    truth = stage.viewer.layers[f"{STACK} truth"].data
+    index = len(truth) // 2
+    stage.viewer.dims.set_current_step(0, index)
+    stage.rest()
+    for place in centres(truth[index], 6, 8):
+        stage.click(index, *place)
+        stage.session.commit_when_ready()
+        stage.rest()
+    stage.widget.panels[VOLUME][0].all.click()
+    stage.rest()
+
+
+def show_section(stage: Stage, title: str) -> None:
+    """Fold the other sections away."""
+    for name, section in stage.widget.sections.items():
+        section.open(name == title)
+    stage.rest()
+
+
 def write_animation(frames: list[NDArray[np.uint8]], path: Path) -> None:
     """Write pictures as a GIF of few colours."""
     height, width = frames[0].shape[:2]
     size = (WIDEST, round(height * WIDEST / width))
     small = [Image.fromarray(each).resize(size) for each in frames]
-    few = [each.quantize(96, dither=Image.Dither.NONE) for each in small]
+    few = [each.quantize(COLOURS, dither=Image.Dither.NONE) for each in small]
     few[0].save(path, save_all=True, append_images=few[1:], duration=FRAME_MS, loop=0)
 
 
@@ -158,6 +186,15 @@ def main() -> None:
     stage.rest()
     stage.save("window_light.png")
     stage.close()
+    stack = Stage("dark", STACK)
+    fill_stack(stack)
+    show_section(stack, VOLUME)
+    stack.save_sections(VOLUME)
+    stack.save("window_stack.png")
+    stack.widget.panels[VOLUME][0].view_3d.click()
+    stack.rest()
+    stack.save("window_stack_3d.png")
+    stack.close()
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,15 +23,31 @@ MASK_NAME = "SAM mask"
 POINTS_NAME = "SAM points"
 BOXES_NAME = "SAM box"
 OBJECTS_NAME = "SAM objects"
-POSITIVE, NEGATIVE = "#21c55d", "#ef4444"
-MASK_COLOUR, HOVER_COLOUR = "#38bdf8", "#fbbf24"
+HOVER_COLOUR = "#fbbf24"
 MASK_VALUE, HOVER_VALUE = 1, 2
 # Labels above this size are kept sparsely.
 LARGEST_DENSE = 2 << 30
 POINT_PIXELS = 10
 
 
-def make_mask_layer(image: Image, view: ImageView) -> Labels:
+@dataclass(frozen=True)
+class Colours:
+    """Colours of what we draw, as names or #rrggbb.
+
+    Attributes
+    ----------
+    mask : str
+        Of the mask in hand, and of the box.
+    positive, negative : str
+        Of points.
+    """
+
+    mask: str = "#38bdf8"
+    positive: str = "#21c55d"
+    negative: str = "#ef4444"
+
+
+def make_mask_layer(image: Image, view: ImageView, colours: Colours) -> Labels:
     """Return the layer of the mask in hand, over a view's region."""
     return Labels(
         np.zeros(frame_shape(view.plane, view.frame), np.uint8),
@@ -38,7 +55,7 @@ def make_mask_layer(image: Image, view: ImageView) -> Labels:
         opacity=0.55,
         colormap={
             0: "transparent",
-            MASK_VALUE: MASK_COLOUR,
+            MASK_VALUE: colours.mask,
             HOVER_VALUE: HOVER_COLOUR,
             None: "transparent",
         },
@@ -67,7 +84,7 @@ def draw_mask(layer: Labels, view: ImageView, mask: NDArray[Any] | None) -> None
     layer.refresh(thumbnail=False, extent=False)
 
 
-def make_points_layer(image: Image) -> Points:
+def make_points_layer(image: Image, colours: Colours) -> Points:
     """Return the layer of the draft's points, empty."""
     return Points(
         np.zeros((0, image.ndim)),
@@ -75,7 +92,7 @@ def make_points_layer(image: Image) -> Points:
         name=POINTS_NAME,
         size=POINT_PIXELS,
         canvas_size_limits=(9, 14),
-        face_color=POSITIVE,
+        face_color=colours.positive,
         border_color="white",
         border_width=0.15,
         features={"positive": np.zeros(0, bool)},
@@ -85,7 +102,10 @@ def make_points_layer(image: Image) -> Points:
 
 
 def draw_points(
-    layer: Points, positions: NDArray[Any], points: tuple[PointPrompt, ...]
+    layer: Points,
+    positions: NDArray[Any],
+    points: tuple[PointPrompt, ...],
+    colours: Colours,
 ) -> None:
     """Show a draft's points.
 
@@ -95,36 +115,44 @@ def draw_points(
     positions : ndarray, shape (N, ndim)
     points : tuple of PointPrompt
         Of the same length.
+    colours : Colours
     """
     layer.selected_data = set()
     layer.data = positions
     if points:
         layer.features = {"positive": [each.positive for each in points]}
-        layer.face_color = [POSITIVE if p.positive else NEGATIVE for p in points]
+        layer.face_color = [
+            colours.positive if each.positive else colours.negative for each in points
+        ]
         layer.symbol = ["disc" if each.positive else "x" for each in points]
         layer.size = POINT_PIXELS
     layer.feature_defaults = {"positive": True}
 
 
-def make_boxes_layer(image: Image) -> Shapes:
+def make_boxes_layer(image: Image, colours: Colours) -> Shapes:
     """Return the layer of the draft's box, empty."""
     return Shapes(
         ndim=image.ndim,
         name=BOXES_NAME,
-        edge_color=MASK_COLOUR,
+        edge_color=colours.mask,
         face_color="transparent",
         edge_width=2,
         **common_transform(image),
     )
 
 
-def draw_box(layer: Shapes, corners: NDArray[Any] | None, width: float) -> None:
+def draw_box(
+    layer: Shapes, corners: NDArray[Any] | None, width: float, colours: Colours
+) -> None:
     """Show a rectangle of four corners (4, ndim), or none."""
     if layer.nshapes:
         layer.data = []
     if corners is not None:
         layer.add_rectangles(
-            corners, edge_color=MASK_COLOUR, face_color="transparent", edge_width=width
+            corners,
+            edge_color=colours.mask,
+            face_color="transparent",
+            edge_width=width,
         )
         layer.selected_data = set()
 

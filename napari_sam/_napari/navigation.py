@@ -15,6 +15,12 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
 
 
+# The part of the window that an object takes: where it is well seen, and wanted.
+SMALLEST_SEEN, WANTED_SEEN, LARGEST_SEEN = 0.04, 0.25, 0.9
+# Looked at straight on, a stack seems flat.
+ANGLES = (-20.0, 25.0, 0.0)
+
+
 def camera_of(viewer: ViewerModel) -> Any:
     """Return the camera: napari 0.9 moved it, and the old place will go."""
     return getattr(viewer, "scene", viewer).camera
@@ -29,7 +35,23 @@ def show_object(viewer: ViewerModel, image: Image, found: SegmentedObject) -> No
     _set_sliders(
         viewer, world, [n for n in range(image.ndim) if n + extra not in shown]
     )
-    camera_of(viewer).center = tuple(world[[axis - extra for axis in shown]])
+    camera = camera_of(viewer)
+    camera.center = tuple(world[[axis - extra for axis in shown]])
+    _zoom_to(viewer, image, found)
+
+
+def _zoom_to(viewer: ViewerModel, image: Image, found: SegmentedObject) -> None:
+    """Zoom where an object would be hard to see, or larger than the window."""
+    canvas = getattr(viewer, "canvas", None)
+    if canvas is None or viewer.dims.ndisplay != 2:
+        return
+    row0, col0, row1, col1 = found.box
+    ends = found.plane.to_array(np.array([(row0, col0), (row1, col1)]))
+    one, other = (np.asarray(image.data_to_world(each)) for each in ends)
+    size, camera = float(np.abs(other - one).max()), camera_of(viewer)
+    seen = size * camera.zoom / min(canvas.size)
+    if size > 0 and not SMALLEST_SEEN < seen < LARGEST_SEEN:
+        camera.zoom = WANTED_SEEN * min(canvas.size) / size
 
 
 def show_slice(
@@ -64,6 +86,9 @@ def toggle_3d(viewer: ViewerModel, image: Image, axis: int | None) -> None:
         others = [n for n in dims.order if n not in (*shown, wanted)]
         dims.order = (*others, wanted, *shown)
     dims.ndisplay = 3
+    camera = camera_of(viewer)
+    if not np.any(camera.angles):
+        camera.angles = ANGLES
 
 
 def _set_sliders(viewer: ViewerModel, world: np.ndarray, axes: Sequence[int]) -> None:

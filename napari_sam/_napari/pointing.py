@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from napari_sam._napari.viewer_link import ViewerLink
 
 
+HOVER_MS = 20
+
+
 class Pointing:
     """Turns gestures on our layers into prompts.
 
@@ -40,7 +43,8 @@ class Pointing:
         self._positive = True
         self._hover = False
         self._draw_drag = Throttle(self._show_drag)
-        self._ask_hover = Throttle(self._hover_at)
+        # Only one question is on its way at a time, whatever the pointer does.
+        self._ask_hover = Throttle(self._hover_at, HOVER_MS)
 
     @property
     def waiting(self) -> tuple[Throttle, ...]:

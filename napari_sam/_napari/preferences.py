@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast, get_args
 
+from napari.utils.colormaps.standardize_color import transform_color
+
+from napari_sam._napari.layers import Colours
 from napari_sam._napari.models import DEFAULT_MODEL
 from napari_sam.nn.registry import list_models
 from napari_sam.nn.storage import HOME_VARIABLE
 from napari_sam.session.labels import OverlapRule
 
 PLUGIN = "napari-sam-clip"
+DEFAULT_CACHE = 512_000_000
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,9 @@ class Preferences:
     overlap : {"keep", "overwrite", "background"}
     hover : bool
         Whether the mask under the pointer is shown.
+    cache_bytes : int
+        Memory for the slices of a stack.
+    colours : Colours
     """
 
     model: str = DEFAULT_MODEL
@@ -32,6 +39,8 @@ class Preferences:
     dtype: str = "auto"
     overlap: OverlapRule = "keep"
     hover: bool = False
+    cache_bytes: int = DEFAULT_CACHE
+    colours: Colours = field(default_factory=Colours)
 
 
 def read_preferences() -> Preferences:
@@ -50,7 +59,23 @@ def read_preferences() -> Preferences:
         str(settings.dtype),
         cast("OverlapRule", overlap),
         bool(settings.hover_preview),
+        max(int(settings.cache_megabytes), 1) * 1_000_000,
+        Colours(
+            *(
+                _colour(getattr(settings, f"{name}_colour"), getattr(Colours, name))
+                for name in ("mask", "positive", "negative")
+            )
+        ),
     )
+
+
+def _colour(wanted: str, default: str) -> str:
+    """Return a colour that napari knows; the default for any other."""
+    try:
+        transform_color(wanted)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return default
+    return str(wanted)
 
 
 def _settings() -> Any:

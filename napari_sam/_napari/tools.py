@@ -30,11 +30,13 @@ class Tools:
     ----------
     session : Session
     image : Image
+    colours : Colours
     """
 
-    def __init__(self, session: Session, image: Image) -> None:
+    def __init__(self, session: Session, image: Image, colours: ours.Colours) -> None:
         self._session = session
         self._image = image
+        self._colours = colours
         self._writing = False
         self.mask: Any = None
         self.points: Any = None
@@ -50,13 +52,13 @@ class Tools:
         """Create the layers that do not exist; they are not in a viewer yet."""
         before = self.layers
         if self.boxes is None:
-            self.boxes = ours.make_boxes_layer(self._image)
+            self.boxes = ours.make_boxes_layer(self._image, self._colours)
             self.boxes.events.data.connect(self._box_edited)
         if self.points is None:
-            self.points = ours.make_points_layer(self._image)
+            self.points = ours.make_points_layer(self._image, self._colours)
             self.points.events.data.connect(self._points_edited)
         if self.mask is None:
-            self.mask = ours.make_mask_layer(self._image, view)
+            self.mask = ours.make_mask_layer(self._image, view, self._colours)
         return [layer for layer in self.layers if layer not in before]
 
     def forget(self, layer: Any) -> bool:
@@ -107,7 +109,9 @@ class Tools:
             points = draft.prompts.points
             places = np.array([p.position for p in points]).reshape(-1, 2)
             with self._own_edit():
-                ours.draw_points(self.points, plane.to_array(places), points)
+                ours.draw_points(
+                    self.points, plane.to_array(places), points, self._colours
+                )
         self.draw_box(draft.prompts.box)
 
     def draw_box(self, box: BoxPrompt | None) -> None:
@@ -120,7 +124,7 @@ class Tools:
             corners = view.plane.to_array(ours.box_corners(box))
         width = max(view.frame.shape) * view.frame.step[0] * EDGE_SHARE
         with self._own_edit():
-            ours.draw_box(self.boxes, corners, max(1.0, width))
+            ours.draw_box(self.boxes, corners, max(1.0, width), self._colours)
 
     @contextmanager
     def _own_edit(self) -> Iterator[None]:

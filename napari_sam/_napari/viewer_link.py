@@ -43,8 +43,11 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
 
 SETTLE_MS = 150
+# A little less than a tenth of a second: previews come ten a second, timers late.
+MASK_MS = 80
 # The objects are drawn for at most one part in so many of the time.
 RESTS = 4
+DEFAULT_COLOURS = ours.Colours()
 
 
 class ViewerLink:
@@ -54,6 +57,7 @@ class ViewerLink:
     ----------
     viewer : ViewerModel
     session : Session
+    colours : Colours
 
     Attributes
     ----------
@@ -68,8 +72,14 @@ class ViewerLink:
     images_changed = Signal()
     object_visited = Signal(int)
 
-    def __init__(self, viewer: ViewerModel, session: Session) -> None:
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        session: Session,
+        colours: ours.Colours = DEFAULT_COLOURS,
+    ) -> None:
         self.session = session
+        self._colours = colours
         self.proposals: Proposals | None = None
         self.propagation: Propagation | None = None
         self._viewer = viewer
@@ -83,7 +93,7 @@ class ViewerLink:
         self._table_is_old = False
         self.pointing = Pointing(self)
         self._gestures = Gestures(self.pointing)
-        self._draw_mask = Throttle(self._show_mask)
+        self._draw_mask = Throttle(self._show_mask, MASK_MS)
         # Labels of a volume in 3D take long to draw.
         self._refresh_objects = Throttle(self._show_objects, rest=RESTS)
         self._settle = Debounce(self._settled, SETTLE_MS)
@@ -335,7 +345,7 @@ class ViewerLink:
         if image not in self._work:
             self.session.start(ours.make_label_array(image))
             self._work[image] = ImageWork(image, self.session)
-        self._tools = Tools(self.session, image)
+        self._tools = Tools(self.session, image, self._colours)
         self.session.resume(self._work[image].document)
         self.activate()
 

@@ -31,7 +31,7 @@ from napari_sam._napari.panels.section import Section
 from napari_sam._napari.panels.status_panel import RED, StatusPanel
 from napari_sam._napari.panels.text_panel import TextPanel
 from napari_sam._napari.panels.volume_panel import VolumePanel
-from napari_sam._napari.preferences import read_preferences
+from napari_sam._napari.preferences import Preferences, read_preferences
 from napari_sam._napari.proposals_layer import ProposalsLayer
 from napari_sam._napari.software_gl import keep_triton_out
 from napari_sam._napari.tab_key import TabKey
@@ -61,7 +61,11 @@ class SamWidget(QWidget):
         keep_triton_out()
         self._delivery = MainThreadDelivery(self)
         self.session = Session(runner=ThreadRunner(self._delivery), reads_ahead=True)
-        self.link = ViewerLink(napari_viewer, self.session)
+        wanted = read_preferences()
+        # First of all: libraries and weights are read while the window is built.
+        self._load(wanted)
+        self.link = ViewerLink(napari_viewer, self.session, wanted.colours)
+        self.link.pointing.hover = wanted.hover
         self.proposals = Proposals(self.session)
         self.link.proposals = self.proposals
         self._proposals_layer = ProposalsLayer(self.proposals, self.link)
@@ -95,7 +99,6 @@ class SamWidget(QWidget):
         application = QApplication.instance()
         if application is not None:
             application.aboutToQuit.connect(self._closer)
-        self._begin()
 
     def close_session(self) -> None:
         """Stop what runs and let go of the viewer; done once."""
@@ -174,11 +177,10 @@ class SamWidget(QWidget):
             shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
             shortcut.activated.connect(getattr(self.session, call))
 
-    def _begin(self) -> None:
-        """Load the preferred model at once; the image is chosen already."""
-        wanted = read_preferences()
+    def _load(self, wanted: Preferences) -> None:
+        """Load the preferred model."""
         self.session.overlap = wanted.overlap
-        self.link.pointing.hover = wanted.hover
+        self.session.engine.worker.cache_bytes = wanted.cache_bytes
         state = model_state(wanted.model)
         name = wanted.model if state.is_here else DEFAULT_MODEL
         self.session.load_model(ModelChoice(name, wanted.device, wanted.dtype))

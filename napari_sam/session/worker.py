@@ -59,6 +59,11 @@ class Worker:
     ----------
     say : callable
         Takes a sentence for the person who waits.
+
+    Attributes
+    ----------
+    cache_bytes : int
+        Features of a stack's slices that are kept.
     """
 
     def __init__(self, say: Callable[[str], None]) -> None:
@@ -66,6 +71,7 @@ class Worker:
         self._predictor: SamPredictor | None = None
         self._embeddings: OrderedDict[Hashable, ImageEmbedding] = OrderedDict()
         self._stack: tuple[Hashable, VolumePlanes] | None = None
+        self.cache_bytes = 512_000_000
 
     @property
     def predictor(self) -> SamPredictor:
@@ -267,6 +273,7 @@ class Worker:
                 StackArray(task.view, task.stack),
                 channel_axis=None if channels is None else channels + 1,
                 contrast_limits=shown.contrast_limits,
+                cache_bytes=self.cache_bytes,
             )
             self._stack = task.key, planes
         return planes

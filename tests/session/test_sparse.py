@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_sam.session import sparse
@@ -39,12 +39,14 @@ def an_index() -> st.SearchStrategy[Any]:
     return st.tuples(*(along(side) for side in SHAPE))
 
 
+@settings(deadline=None)
 @given(an_index())
 def test_reads_as_an_ndarray(index: Any) -> None:
     labels, dense = filled()
     np.testing.assert_array_equal(labels[index], dense[index])
 
 
+@settings(deadline=None)
 @given(an_index(), st.integers(1, 13), st.integers(1, 17))
 def test_level_shows_what_is_in_the_middle(index: Any, rows: int, cols: int) -> None:
     labels, dense = filled()

@@ -5,8 +5,10 @@ from __future__ import annotations
 from qtpy.QtWidgets import QCheckBox, QFormLayout
 
 from napari_sam._napari.models import ModelState, model_state, model_states
+from napari_sam._napari.panels.model_files import ModelFiles
 from napari_sam._napari.panels.panel import Panel
 from napari_sam._napari.panels.parts import button, combo, fill, label, row
+from napari_sam._napari.panels.section import Section
 from napari_sam._napari.viewer_link import ViewerLink
 from napari_sam.session import ModelChoice, Session
 
@@ -41,6 +43,7 @@ class ImagePanel(Panel):
         self.download = button("Download", "Fetch the model's file", self._load)
         self.download.setVisible(False)
         self.state = label(tip="What the model is doing")
+        self.files = ModelFiles(session, lambda: str(self.models.currentData()))
         self._lay_out()
         self._fill()
         self._connect()
@@ -56,14 +59,18 @@ class ImagePanel(Panel):
         form.addRow("Run on", row(self.device, self.dtype))
         form.addRow(self.download)
         form.addRow(self.state)
+        form.addRow(Section("Model files", self.files, opened=False))
 
     def _fill(self) -> None:
-        states = [(state.text, state.name) for state in model_states()]
-        fill(self.models, states, self._session.model_name)
+        self._list_models()
         fill(self.device, [(each, each) for each in DEVICES], "auto")
         fill(self.dtype, [(each, each) for each in DTYPES], "auto")
         self._list_images()
         self._show_model()
+
+    def _list_models(self) -> None:
+        states = [(state.text, state.name) for state in model_states()]
+        fill(self.models, states, self._session.model_name)
 
     def _connect(self) -> None:
         self.images.activated.connect(self._image_chosen)
@@ -73,7 +80,7 @@ class ImagePanel(Panel):
         self.device.activated.connect(self._load)
         self.dtype.activated.connect(self._load)
         self._connections.add(self._link.images_changed, self._list_images)
-        self._connections.add(self._session.events.model, self._show_model)
+        self._connections.add(self._session.events.model, self._model_changed)
         self._connections.add(self._session.events.view, self._show_model)
 
     def _list_images(self) -> None:
@@ -103,6 +110,12 @@ class ImagePanel(Panel):
         self.download.setVisible(False)
         choice = ModelChoice(name, self.device.currentData(), self.dtype.currentData())
         self._session.load_model(choice)
+
+    def _model_changed(self) -> None:
+        # A file may have come or gone.
+        if self.download.isHidden():
+            self._list_models()
+        self._show_model()
 
     def _show_model(self, _: object = None) -> None:
         session = self._session

@@ -65,7 +65,7 @@ class VolumePanel(Panel):
             key_for("Go to the worst slice"),
         )
         self.rerun = button(
-            "Rerun from here",
+            "Rerun here",
             "Take this slice as right and redo the others, up to the next that are",
             self._told(propagation.rerun_here),
             key_for("Rerun from this slice"),
