@@ -119,7 +119,7 @@ class CellWriter:
         )
 
     def __call__(self, cells: Tensor, k: Tensor, v: Tensor, base: Tensor) -> Tensor:
-        """Add to ``base`` (B, N, C) what tokens (B, T, C) say to cells (B, N, C)."""
+        """Add to ``base`` (B, N, C), in place, what tokens (B, T, C) say to cells."""
         batch, count, width = k.shape
         rows = (batch, count * self.heads)
         key = self.key(k).view(*rows, width)
@@ -127,7 +127,7 @@ class CellWriter:
         scores = torch.baddbmm(offset, key, cells.mT)
         weights = scores.view(batch, count, -1).softmax(1).view(*rows, -1)
         message = self.message(v).view(*rows, width)
-        return torch.baddbmm(base, weights.mT, message)
+        return base.baddbmm_(weights.mT, message)
 
 
 class FusedBlock:
@@ -151,7 +151,7 @@ class FusedBlock:
     def __call__(
         self, tokens: Tensor, cells: Tensor, token_pe: Tensor, cell_pe: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Update tokens (B, T, C) and cells (B, N, C)."""
+        """Return new tokens (B, T, C) and cells (B, N, C); these are overwritten."""
         if self.skip_first_layer_pe:
             tokens = self.norm1(self.attend(tokens, tokens, tokens))
         else:
@@ -185,7 +185,7 @@ class FusedTransformer:
         Parameters
         ----------
         cells : Tensor
-            (B, N, C).
+            (B, N, C); overwritten.
         cell_pe : Tensor
             (1, N, C), their position code.
         prompts : Tensor

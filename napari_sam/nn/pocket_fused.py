@@ -24,7 +24,7 @@ from napari_sam.nn.pocket_prompts import (
     PocketPromptEncoder,
 )
 from napari_sam.nn.pocket_quality import look
-from napari_sam.nn.pocket_upscaling import double
+from napari_sam.nn.pocket_upscaling import children, double, places
 from napari_sam.nn.transformer import as_cells
 
 if TYPE_CHECKING:
@@ -79,12 +79,15 @@ class FusedDecoder:
     ) -> tuple[Tensor, Tensor]:
         """Predict masks; see `Pocket.decode`."""
         decoder, image = self._decoder, features.embedding
-        dense, fine = self._map(points, boxes, masks, len(image))
+        cells, fine = self._map(points, boxes, masks, len(image))
+        # In place where it may be: fresh memory costs as much as the sums.
+        cells += image
+        fine += features.skip4
         tokens, cells = self._transformer(
-            as_cells(image + dense), self._position, self._tokens(points, boxes, image)
+            as_cells(cells), self._position, self._tokens(points, boxes, image)
         )
         cells = cells.mT.unflatten(2, image.shape[-2:])
-        upscaled = self._upscale(cells, features.skip4 + fine, features.skip2)
+        upscaled = self._upscale(cells, fine, features.skip2)
         mixing = self._mixing(tokens[:, 1 : 1 + decoder.num_mask_tokens])
         logits = (mixing @ upscaled.flatten(2)).unflatten(2, upscaled.shape[2:])
         if masks is not None:
@@ -108,7 +111,10 @@ class PromptMap:
     def __call__(
         self, points: Points, boxes: Tensor | None, masks: Tensor | None, batch: int
     ) -> tuple[Tensor, Tensor]:
-        """Embed prompts at strides 8 (B, C, H, W) and 4 (B, C / 4, 2 H, 2 W)."""
+        """Embed prompts at strides 8 (B, C, H, W) and 4 (B, C / 4, 2 H, 2 W).
+
+        Both are new tensors, the caller's to change.
+        """
         prompts = self._prompts
         parts = None
         # Elsewhere, waiting for the prompts' positions would cost more.
@@ -269,10 +275,12 @@ class Upscaling:
         ]
 
     def __call__(self, cells: Tensor, skip4: Tensor, skip2: Tensor) -> Tensor:
-        """Upscale cells (B, C, H, W) to (B, C / 8, 4 H, 4 W)."""
+        """Upscale cells (B, C, H, W) to (B, C / 8, 4 H, 4 W); overwrites ``skip4``."""
         first, second = self._children
-        x = functional.gelu(self._norm(double(cells, *first, skip4)))
-        return functional.gelu(double(x, *second, skip2))
+        places(skip4).add_(children(cells, *first))
+        x = torch.ops.aten.gelu_(self._norm(skip4))
+        upscaled: Tensor = torch.ops.aten.gelu_(double(x, *second, skip2))
+        return upscaled
 
 
 class Rating:

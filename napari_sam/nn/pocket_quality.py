@@ -110,8 +110,8 @@ def _shape_of(logits: Tensor, inside: Tensor) -> Tensor:
     stable = _above(logits, 1.0).sum((2, 3)) / _above(logits, -1.0).sum((2, 3)).clamp(
         min=1
     )
-    sure = (share * inside).sum((2, 3)) / area.clamp(min=1)
     soft = share.sum((2, 3))
+    sure = share.mul_(inside).sum((2, 3)) / area.clamp(min=1)
     return torch.stack(
         [torch.log2(area + 1) / 16, sure, stable, torch.log2(soft + 1) / 16], -1
     )

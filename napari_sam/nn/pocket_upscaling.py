@@ -26,10 +26,16 @@ def double(x: Tensor, weight: Tensor, bias: Tensor, skip: Tensor) -> Tensor:
     Tensor
         (B, C', 2 H, 2 W), channels last.
     """
-    batch, _, height, width = x.shape
-    children = functional.linear(x.permute(0, 2, 3, 1), weight, bias)
-    children = children.view(batch, height, width, 2, 2, -1).transpose(2, 3)
-    skip = skip.permute(0, 2, 3, 1).reshape(batch, height, 2, width, 2, -1)
-    return (
-        (skip + children).reshape(batch, 2 * height, 2 * width, -1).permute(0, 3, 1, 2)
-    )
+    placed = places(skip) + children(x, weight, bias)
+    return placed.flatten(3, 4).flatten(1, 2).permute(0, 3, 1, 2)
+
+
+def children(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Give each cell of (B, C, H, W) its children, (B, H, 2, W, 2, C')."""
+    values = functional.linear(x.permute(0, 2, 3, 1), weight, bias)
+    return values.unflatten(3, (2, 2, -1)).transpose(2, 3)
+
+
+def places(x: Tensor) -> Tensor:
+    """View a map (B, C', 2 H, 2 W) as the places of children, (B, H, 2, W, 2, C')."""
+    return x.permute(0, 2, 3, 1).unflatten(2, (-1, 2)).unflatten(1, (-1, 2))
