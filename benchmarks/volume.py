@@ -27,6 +27,7 @@ ALWAYS = PropagationSettings(
     min_stability=-1,
     min_overlap=-1,
     max_area_ratio=1e9,
+    fading=0,
     min_contrast=0,
     patience=10_000,
     min_area=0,

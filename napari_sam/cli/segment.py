@@ -147,6 +147,14 @@ PropagateOption = Annotated[
         help="With --axes: follow the objects of points and boxes through all slices.",
     ),
 ]
+ThreeAxesOption = Annotated[
+    bool,
+    typer.Option(
+        "--three-axes",
+        help="With --axes ZYX and --auto or --text: look along all three axes, and "
+        "keep what two agree on; for voxels that are about as deep as wide.",
+    ),
+]
 OverlayOption = Annotated[
     Path | None,
     typer.Option(
@@ -222,6 +230,7 @@ class SegmentOptions:
     auto: AutoOption = False
     axes: AxesOption = None
     propagate: PropagateOption = False
+    three_axes: ThreeAxesOption = False
     method: MethodOption = Method.dense
     min_size: MinSizeOption = 15
     max_size: MaxSizeOption = None
@@ -323,11 +332,15 @@ def _check_stack(options: SegmentOptions) -> None:
     """Refuse what only pictures take in a stack, and slices in a picture."""
     if options.axes is None:
         places = (*(options.point or ()), *(options.box or ()))
-        if options.propagate or any(each.slice is not None for each in places):
+        for_stacks = options.propagate or options.three_axes
+        if for_stacks or any(each.slice is not None for each in places):
             raise typer.BadParameter(
-                "Slices and --propagate are for stacks: give --axes, such as ZYX."
+                "Slices, --propagate and --three-axes are for stacks: give --axes, "
+                "such as ZYX."
             )
         return
+    if options.three_axes and options.is_shown:
+        raise typer.BadParameter("--three-axes goes with --auto or --text.")
     flat = (options.mask, options.like, options.unlike, options.concept)
     if any((*flat, options.overlay)) or options.kind is not Format.labels:
         raise typer.BadParameter(
@@ -350,6 +363,7 @@ def _segment_stack(options: SegmentOptions) -> None:
         text_threshold=options.text_threshold,
         each_point=options.each_point,
         propagate=options.propagate,
+        three_axes=options.three_axes,
         clip=options.clip,
     )
     print_volume(job, run_volume_job(job), as_json=options.json)

@@ -42,6 +42,7 @@ class VolumeJob(Job):
     each_point: bool = False
     propagate: bool = True
     refine: bool = False
+    three_axes: bool = False
     clip: str = "clip_pocket"
 
 
@@ -79,29 +80,59 @@ def segment_stack(
     job: VolumeJob, stack: Stack, predictor: SamPredictor
 ) -> VolumeSegmentation:
     """Segment one stack as a job asks; see `run_volume_job`."""
-    from napari_sam.inference.linking import LinkSettings
     from napari_sam.inference.volume import VolumeSegmenter
-    from napari_sam.inference.volume_automatic import segment_volume
     from napari_sam.inference.volume_steps import PropagationSettings
 
     walked = stack.spatial_axes[0]
-    spacing = stack.voxel(stack.spatial_axes) if walked == "Z" else None
-    settings = PropagationSettings(spacing=_three(spacing))
+    settings = PropagationSettings(spacing=_three(stack.voxel(stack.spatial_axes)))
+    if walked == "T":
+        settings = PropagationSettings.for_movie()
     segmenter = VolumeSegmenter(predictor, settings)
     axis = stack.axes.index(walked)
     with progress_bar(f"Segmenting {job.image.name}") as advance:
         if job.auto or job.phrases:
-            return segment_volume(
-                segmenter,
-                stack.image,
-                axis=axis,
-                channel_axis=stack.channel_axis,
-                find=plane_finder(job, predictor),
-                links=LinkSettings(anisotropy=settings.anisotropy),
-                refine=job.refine,
-                progress=advance,
-            )
+            return _find_all(job, stack, segmenter, axis, advance)
         return _propagate(job, stack, segmenter, axis, advance)
+
+
+def _find_all(
+    job: VolumeJob,
+    stack: Stack,
+    segmenter: VolumeSegmenter,
+    axis: int,
+    advance: Callable[[int, int | None], None],
+) -> VolumeSegmentation:
+    """Find everything, or what words name, along one axis or all three."""
+    from napari_sam.inference.linking import LinkSettings
+    from napari_sam.inference.volume_automatic import segment_volume
+    from napari_sam.inference.volume_vote import segment_by_vote
+
+    find = plane_finder(job, segmenter.predictor)
+    links = LinkSettings(anisotropy=segmenter.settings.anisotropy)
+    if job.three_axes:
+        if stack.spatial_axes != "ZYX":
+            raise ImageError(
+                f"{job.image.name} has the axes {stack.axes}: three axes are looked "
+                "along in ZYX only."
+            )
+        return segment_by_vote(
+            segmenter,
+            stack.image,
+            channel_axis=stack.channel_axis,
+            find=find,
+            links=links,
+            progress=advance,
+        )
+    return segment_volume(
+        segmenter,
+        stack.image,
+        axis=axis,
+        channel_axis=stack.channel_axis,
+        find=find,
+        links=links,
+        refine=job.refine,
+        progress=advance,
+    )
 
 
 def _three(spacing: tuple[float, ...] | None) -> tuple[float, float, float] | None:

@@ -22,6 +22,7 @@ from napari_sam.inference.volume_result import (
     VolumeObject,
     VolumeSegmentation,
 )
+from napari_sam.inference.volume_steps import PropagationSettings
 from napari_sam.structures import MaskPrompt, PromptSet
 
 # An object keeps to itself if less of its volume lies in other objects.
@@ -201,12 +202,18 @@ def _measure(
     chosen = spread(sorted(extents), max_objects)
     prompts = {n: _first_prompt(volume, n, extents[n]) for n in chosen}
     planes = segmenter.open(volume.image, channel_axis=volume.channel_axis)
-    found = segmenter.propagate(planes, prompts, progress=progress)
+    settings = PropagationSettings.for_movie() if volume.is_movie else None
+    found = segmenter.propagate(planes, prompts, settings=settings, progress=progress)
     fixes, absent = _corrections(volume.labels, found, prompts)
     corrected = found
     if fixes or absent:
         corrected = segmenter.correct(
-            planes, found, fixes, confirmed=absent, progress=progress
+            planes,
+            found,
+            fixes,
+            confirmed=absent,
+            settings=settings,
+            progress=progress,
         )
     columns: Mapping[int, float] = {}
     walkers: Mapping[int, float] = {}

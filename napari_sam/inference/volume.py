@@ -4,35 +4,76 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal, cast, get_args
+from typing import TYPE_CHECKING, TypedDict, Unpack, cast
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from napari_sam.errors import PromptError
 from napari_sam.inference.predictor import SamPredictor
+from napari_sam.inference.volume_plan import (
+    ConfirmedMasks,
+    Direction,
+    Prompts,
+    Request,
+    SweepPlan,
+    all_starts,
+    checked_directions,
+    checked_limits,
+    checked_request,
+    reopen,
+)
 from napari_sam.inference.volume_planes import CACHE_BYTES, VolumePlanes
 from napari_sam.inference.volume_result import VolumeObject, VolumeSegmentation
 from napari_sam.inference.volume_source import VolumeLike
 from napari_sam.inference.volume_steps import PropagationSettings
-from napari_sam.inference.volume_sweep import (
-    BACKWARD,
-    FORWARD,
-    OnSlice,
-    Progress,
-    Sweep,
-    SweepPlan,
-    all_starts,
-)
+from napari_sam.inference.volume_sweep import OnSlice, Progress, Sweep
 from napari_sam.structures import PointPrompt, PromptSet
 
 if TYPE_CHECKING:
     from napari_sam.nn.pocket import Pocket
     from napari_sam.nn.sam import Sam
 
-Direction = Literal["both", "forward", "backward"]
-Prompts = Mapping[int, Mapping[int, PromptSet]]
-ConfirmedMasks = Mapping[int, Mapping[int, ArrayLike]]
+__all__ = [
+    "ConfirmedMasks",
+    "Direction",
+    "Prompts",
+    "VolumeSegmenter",
+    "WalkOptions",
+    "clicks_in_volume",
+]
+
+
+class WalkOptions(TypedDict, total=False):
+    """How `VolumeSegmenter` goes through a volume; all may be left out.
+
+    Attributes
+    ----------
+    channel_axis : int or None
+        Axis of the volume's channels.
+    contrast_limits : array_like or None
+        Values shown as black and white in all slices; read from the volume by default.
+    direction : str
+        "both" (the default), "forward" (to larger indices) or "backward".
+    limits : tuple of int or None
+        First slice, and the one after the last, to go to.
+    settings : PropagationSettings or None
+        Instead of the segmenter's own; `PropagationSettings.for_movie()` along t.
+    progress : callable or None
+        Called with the numbers of slices done and to do.
+    should_cancel : callable or None
+        Asked before each slice; what was found until it says True is returned.
+    on_slice : callable or None
+        Called with a slice's index and its masks by id (`SliceMask`), each time they
+        changed.
+    """
+
+    channel_axis: int | None
+    contrast_limits: ArrayLike | None
+    direction: Direction
+    limits: tuple[int, int] | None
+    settings: PropagationSettings | None
+    progress: Progress | None
+    should_cancel: Callable[[], bool] | None
+    on_slice: OnSlice | None
 
 
 class VolumeSegmenter:
@@ -108,14 +149,7 @@ class VolumeSegmenter:
         *,
         confirmed: ConfirmedMasks | None = None,
         axis: int = 0,
-        channel_axis: int | None = None,
-        contrast_limits: ArrayLike | None = None,
-        direction: Direction = "both",
-        limits: tuple[int, int] | None = None,
-        settings: PropagationSettings | None = None,
-        progress: Progress | None = None,
-        should_cancel: Callable[[], bool] | None = None,
-        on_slice: OnSlice | None = None,
+        **how: Unpack[WalkOptions],
     ) -> VolumeSegmentation:
         """Follow objects from the slices in which they were prompted.
 
@@ -134,24 +168,8 @@ class VolumeSegmenter:
             in that slice.
         axis : int
             The axis to walk along: z of a stack, t of a movie.
-        channel_axis : int, optional
-            Axis of the volume's channels.
-        contrast_limits : array_like, optional
-            Values shown as black and white in all slices; read from the volume by
-            default.
-        direction : str
-            "both", "forward" (to larger indices) or "backward".
-        limits : tuple of int, optional
-            First slice, and the one after the last, to go to.
-        settings : PropagationSettings, optional
-            Instead of the segmenter's own.
-        progress : callable, optional
-            Called with the numbers of slices done and to do.
-        should_cancel : callable, optional
-            Asked before each slice; what was found until it says True is returned.
-        on_slice : callable, optional
-            Called with a slice's index and its masks by id (`SliceMask`), each time
-            they changed.
+        **how
+            See `WalkOptions`.
 
         Returns
         -------
@@ -164,35 +182,13 @@ class VolumeSegmenter:
         PromptError
             If there is no prompt, or one lies outside the volume or cannot be used.
         """
-        planes = self.open(
-            volume,
-            axis=axis,
-            channel_axis=channel_axis,
-            contrast_limits=contrast_limits,
-        )
+        planes = self._opened(volume, axis, how)
         source = planes.source
-        asked = {n: dict(each) for n, each in (prompts or {}).items() if each}
-        masks = _checked_masks(confirmed or {}, source.slice_shape)
-        anchors = _anchors(asked, masks, source.length)
-        _check_direction(direction)
+        asked = checked_request(prompts, confirmed, source.slice_shape, source.length)
         result = VolumeSegmentation(source.shape, source.axis)
-        for identifier, indices in anchors.items():
+        for identifier, indices in asked.anchors.items():
             result.objects[identifier] = VolumeObject(anchors=set(indices))
-        plan = SweepPlan(
-            asked, masks, all_starts(anchors), _limits(limits, source.length)
-        )
-        planes.prepare(sorted({n for each in anchors.values() for n in each}))
-        Sweep(
-            self._predictor,
-            planes,
-            plan,
-            result,
-            settings or self.settings,
-            progress=progress,
-            should_cancel=should_cancel,
-            on_slice=on_slice,
-        ).run(_directions(direction))
-        return result
+        return self._walk(planes, asked, result, how)
 
     def correct(
         self,
@@ -201,21 +197,15 @@ class VolumeSegmenter:
         prompts: Prompts | None = None,
         *,
         confirmed: ConfirmedMasks | None = None,
-        channel_axis: int | None = None,
-        contrast_limits: ArrayLike | None = None,
-        direction: Direction = "both",
-        limits: tuple[int, int] | None = None,
-        settings: PropagationSettings | None = None,
-        progress: Progress | None = None,
-        should_cancel: Callable[[], bool] | None = None,
-        on_slice: OnSlice | None = None,
+        **how: Unpack[WalkOptions],
     ) -> VolumeSegmentation:
         """Prompt objects in further slices and redo only what that changes.
 
-        The slices up to the next prompted or confirmed ones on both sides are redone;
-        those themselves, and other objects, stay as they are, except that other
-        objects give way to a mask prompted or confirmed now. A prompt in a slice that
-        was prompted before takes the place of those given then.
+        From each of these slices the object is followed anew to both sides, up to the
+        next slice that was prompted or confirmed, or until the new mask is what was
+        there before. Prompted and confirmed slices, and other objects, stay as they
+        are, except that other objects give way to a mask prompted or confirmed now. A
+        prompt in a slice that was prompted before takes the place of those given then.
 
         Parameters
         ----------
@@ -223,10 +213,10 @@ class VolumeSegmenter:
             The one that ``result`` is of.
         result : VolumeSegmentation
             Not changed.
-        prompts, confirmed, channel_axis, contrast_limits, direction, limits, settings
+        prompts, confirmed
             As for `propagate`; objects that ``result`` lacks are new.
-        progress, should_cancel, on_slice
-            As for `propagate`.
+        **how
+            See `WalkOptions`.
 
         Returns
         -------
@@ -237,38 +227,57 @@ class VolumeSegmenter:
         ImageError, PromptError
             As `propagate`.
         """
-        planes = self.open(
-            volume,
-            axis=_with_channels(result.axis, channel_axis),
-            channel_axis=channel_axis,
-            contrast_limits=contrast_limits,
-        )
+        axis = _with_channels(result.axis, how.get("channel_axis"))
+        planes = self._opened(volume, axis, how)
         source = planes.source
-        asked = {n: dict(each) for n, each in (prompts or {}).items() if each}
-        masks = _checked_masks(confirmed or {}, source.slice_shape)
-        changed = _anchors(asked, masks, source.length)
-        _check_direction(direction)
+        asked = checked_request(prompts, confirmed, source.slice_shape, source.length)
         redone = _copy(result)
-        reach = _limits(limits, source.length)
-        starts: dict[str, dict[int, set[int]]] = {FORWARD: {}, BACKWARD: {}}
-        for identifier, indices in changed.items():
+        for identifier, indices in asked.anchors.items():
             each = redone.objects.setdefault(identifier, VolumeObject())
-            _reopen(each, indices, reach, _directions(direction), starts, identifier)
-        plan = SweepPlan(
-            asked, masks, starts, reach, set(result.objects) - set(changed)
+            reopen(each, indices, checked_directions(how.get("direction", "both")))
+        return self._walk(planes, asked, redone, how, result.objects)
+
+    def _opened(
+        self, volume: VolumeLike | VolumePlanes, axis: int, how: WalkOptions
+    ) -> VolumePlanes:
+        return self.open(
+            volume,
+            axis=axis,
+            channel_axis=how.get("channel_axis"),
+            contrast_limits=how.get("contrast_limits"),
         )
-        planes.prepare(sorted({n for each in changed.values() for n in each}))
+
+    def _walk(
+        self,
+        planes: VolumePlanes,
+        asked: Request,
+        result: VolumeSegmentation,
+        how: WalkOptions,
+        before: Mapping[int, VolumeObject] | None = None,
+    ) -> VolumeSegmentation:
+        """Follow what was asked for, and write it into a result."""
+        known = dict(before or {})
+        plan = SweepPlan(
+            asked.prompts,
+            asked.masks,
+            all_starts(asked.anchors),
+            checked_limits(how.get("limits"), planes.source.length),
+            fixed=set(known) - set(asked.anchors),
+            before={n: each for n, each in known.items() if n in asked.anchors},
+        )
+        directions = checked_directions(how.get("direction", "both"))
+        planes.prepare(asked.indices)
         Sweep(
             self._predictor,
             planes,
             plan,
-            redone,
-            settings or self.settings,
-            progress=progress,
-            should_cancel=should_cancel,
-            on_slice=on_slice,
-        ).run(_directions(direction))
-        return redone
+            result,
+            how.get("settings") or self.settings,
+            progress=how.get("progress"),
+            should_cancel=how.get("should_cancel"),
+            on_slice=how.get("on_slice"),
+        ).run(directions)
+        return result
 
 
 def clicks_in_volume(
@@ -301,109 +310,9 @@ def _with_channels(axis: int, channel_axis: int | None) -> int:
     return [n for n in range(4) if n != channel_axis % 4][axis]
 
 
-def _checked_masks(
-    given: ConfirmedMasks, shape: tuple[int, int]
-) -> dict[int, dict[int, NDArray[np.bool_]]]:
-    masks = {
-        n: {index: np.asarray(mask).astype(bool) for index, mask in each.items()}
-        for n, each in given.items()
-        if each
-    }
-    for each in masks.values():
-        for index, mask in each.items():
-            if mask.shape != shape:
-                raise PromptError(
-                    f"The confirmed mask of slice {index} has the shape {mask.shape}, "
-                    f"and the slices {shape}."
-                )
-    return masks
-
-
-def _anchors(
-    prompts: Prompts, masks: Mapping[int, Mapping[int, object]], length: int
-) -> dict[int, set[int]]:
-    """Slices with prompts or masks, by object id."""
-    anchors: dict[int, set[int]] = {}
-    for given in (prompts, masks):
-        for identifier, each in given.items():
-            anchors.setdefault(identifier, set()).update(each)
-    if not anchors:
-        raise PromptError("There is no prompt: give at least one on one slice.")
-    for identifier, indices in anchors.items():
-        if identifier < 1:
-            raise PromptError(f"Object ids start at 1; {identifier} is none.")
-        outside = [n for n in sorted(indices) if not 0 <= n < length]
-        if outside:
-            raise PromptError(
-                f"Slice {outside[0]} is outside the volume, whose slices are 0 to "
-                f"{length - 1}."
-            )
-    return anchors
-
-
-def _check_direction(direction: str) -> None:
-    if direction not in get_args(Direction):
-        raise PromptError(
-            f"Unknown direction {direction!r}: use one of {get_args(Direction)}."
-        )
-
-
-def _directions(direction: str) -> tuple[str, ...]:
-    return (FORWARD, BACKWARD) if direction == "both" else (direction,)
-
-
-def _limits(limits: tuple[int, int] | None, length: int) -> tuple[int, int]:
-    low, high = limits or (0, length)
-    if not 0 <= low < high <= length:
-        raise PromptError(
-            f"limits {low} to {high} do not lie in a volume of {length} slices."
-        )
-    return low, high
-
-
 def _copy(result: VolumeSegmentation) -> VolumeSegmentation:
     objects = {
         n: VolumeObject(dict(each.slices), set(each.anchors), dict(each.ended))
         for n, each in result.objects.items()
     }
     return replace(result, objects=objects, complete=True)
-
-
-def _reopen(
-    each: VolumeObject,
-    indices: set[int],
-    reach: tuple[int, int],
-    directions: Sequence[str],
-    starts: dict[str, dict[int, set[int]]],
-    identifier: int,
-) -> None:
-    """Forget what new anchors put in question, and say where to start again."""
-    kept = each.anchors - indices
-    each.anchors |= indices
-    forward, backward = set(indices), set(indices)
-    for index in indices:
-        before = max((n for n in kept if n < index), default=None)
-        after = min((n for n in kept if n > index), default=None)
-        if before is not None:
-            forward.add(before)
-        if after is not None:
-            backward.add(after)
-        low = reach[0] if before is None else before + 1
-        high = reach[1] if after is None else after
-        if BACKWARD not in directions:
-            low = index
-        if FORWARD not in directions:
-            high = index + 1
-        for n in [n for n in each.slices if low <= n < high]:
-            if n not in kept:
-                del each.slices[n]
-        _forget_ends(each, before, after)
-    starts[FORWARD][identifier] = forward
-    starts[BACKWARD][identifier] = backward
-
-
-def _forget_ends(each: VolumeObject, before: int | None, after: int | None) -> None:
-    if after is None:
-        each.ended.pop(FORWARD, None)
-    if before is None:
-        each.ended.pop(BACKWARD, None)

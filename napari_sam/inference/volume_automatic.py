@@ -96,12 +96,8 @@ def segment_volume(
     Parameters
     ----------
     segmenter : VolumeSegmenter
-    volume : array-like or VolumePlanes
+    volume, axis, channel_axis
         As for `VolumeSegmenter.propagate`.
-    axis : int
-        The axis to walk along.
-    channel_axis : int, optional
-        Axis of the volume's channels.
     find : callable, optional
         Finds the objects of one slice; everything by default.
     links : LinkSettings, optional
@@ -109,10 +105,8 @@ def segment_volume(
     refine : bool
         Follow each object from its most confident slice, as if that had been
         confirmed, and keep what is found where it agrees with what was linked.
-    progress : callable, optional
-        Called with the number of slices done and to do.
-    should_cancel : callable, optional
-        Asked before each slice; what was found until it says True is returned.
+    progress, should_cancel : callable, optional
+        As in `WalkOptions`.
 
     Returns
     -------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,11 +12,13 @@ from scipy.ndimage import distance_transform_edt
 
 from napari_sam.geometry import mask_to_box
 from napari_sam.inference.postprocess import largest_part
-from napari_sam.inference.volume_result import SliceMask
+from napari_sam.inference.volume_result import SliceMask, slice_iou
 from napari_sam.structures import MaskRecord
 
 # A mask that loses more of its pixels to better ones is no object of its own.
 LARGEST_LOSS = 0.5
+# Masks of two objects that overlap so much are one claim.
+SAME_CLAIM = 0.7
 # How much confidence a mask loses on its way from one anchor to the next.
 WAY_PENALTY = 0.3
 
@@ -57,6 +60,65 @@ def resolve_overlaps(
             taken[left.region] |= left.record.mask
             kept[identifier] = left
     return kept
+
+
+def share_out(
+    found: Mapping[int, SliceMask], before: Mapping[int, SliceMask]
+) -> dict[int, SliceMask]:
+    """Divide masks that several objects claim alike among these objects.
+
+    Where two objects touch, the model may see both as one. Neither may swallow the
+    other or take its id: each pixel goes to the object that was nearer before.
+
+    Parameters
+    ----------
+    found : mapping of int to SliceMask
+        By object id, in one slice.
+    before : mapping of int to SliceMask
+        The same objects where they were expected.
+
+    Returns
+    -------
+    dict of int to SliceMask
+        Only the masks that changed.
+    """
+    shared: dict[int, SliceMask] = {}
+    for one, other in combinations(sorted(found), 2):
+        alike = slice_iou(found[one], found[other])
+        if alike < SAME_CLAIM or slice_iou(before[one], before[other]) >= SAME_CLAIM:
+            continue
+        for mine, yours in ((one, other), (other, one)):
+            part = _nearer_part(found[mine], before[mine], before[yours])
+            if part is not None:
+                shared[mine] = part
+    return shared
+
+
+def _nearer_part(
+    found: SliceMask, mine: SliceMask, yours: SliceMask
+) -> SliceMask | None:
+    """Keep of a mask what is nearer to one mask than to another; None if nothing is."""
+    near, far = (_distances(found, each) for each in (mine, yours))
+    part = found.record.mask & (near < far)
+    if not part.any():
+        return None
+    return replace(found, record=_shrunk(found.record, largest_part(part)))
+
+
+def _distances(found: SliceMask, other: SliceMask) -> NDArray[np.float64]:
+    """Distance of each pixel in a mask's box to another mask."""
+    rows, cols = found.region
+    own_rows, own_cols = other.region
+    top, left = min(rows.start, own_rows.start), min(cols.start, own_cols.start)
+    bottom, right = max(rows.stop, own_rows.stop), max(cols.stop, own_cols.stop)
+    outside = np.ones((bottom - top, right - left), dtype=bool)
+    height, width = other.record.mask.shape
+    place = outside[own_rows.start - top :, own_cols.start - left :]
+    place[:height, :width] = ~other.record.mask
+    far: NDArray[np.float64] = distance_transform_edt(outside)
+    return far[rows.start - top :, cols.start - left :][
+        : rows.stop - rows.start, : cols.stop - cols.start
+    ]
 
 
 def _without(found: SliceMask, taken: NDArray[np.bool_]) -> SliceMask | None:

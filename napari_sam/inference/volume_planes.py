@@ -32,10 +32,13 @@ class Plane:
     embedding : ImageEmbedding
     brightness : ndarray of float32, shape (rows, columns)
         Mean of the channels after scaling, in 0..1.
+    colours : ndarray of uint8, shape (rows, columns, 3), or None
+        None for a grey image.
     """
 
     embedding: ImageEmbedding
     brightness: NDArray[np.float32]
+    colours: NDArray[np.uint8] | None = None
 
 
 class VolumePlanes:
@@ -123,8 +126,9 @@ class VolumePlanes:
     def _embed(self, index: int) -> Plane:
         image, settings = self.raw(index)
         pixels = self._predictor.preprocess(image, **settings)
-        brightness = pixels.mean(axis=0) / max(1.0, float(pixels.max()))
-        return Plane(self._predictor.framing.encode(pixels), brightness)
+        scaled = pixels / max(1.0, float(pixels.max()))
+        embedding = self._predictor.framing.encode(pixels)
+        return Plane(embedding, scaled.mean(axis=0), _colours(scaled))
 
     def _trim(self) -> None:
         """Forget slices until a further one as large as the largest fits."""
@@ -132,6 +136,13 @@ class VolumePlanes:
         room = self._budget - max(sizes.values(), default=0)
         while self._kept and sum(sizes.values()) > room:
             del sizes[self._kept.popitem(last=False)[0]]
+
+
+def _colours(pixels: NDArray[np.float32]) -> NDArray[np.uint8] | None:
+    """Pixels (3, rows, columns) of 0..1 as uint8, channels last; None if all grey."""
+    if not np.ptp(pixels, axis=0).any():
+        return None
+    return np.ascontiguousarray((pixels * 255).astype(np.uint8).transpose(1, 2, 0))
 
 
 def _sizes(value: Any) -> Iterator[int]:

@@ -9,13 +9,15 @@ rules by which an object ends, are this project's own.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
 from napari_sam.errors import PromptError
+from napari_sam.inference.volume_colour import ColourModel
 from napari_sam.inference.volume_result import SliceMask, slice_iou
 from napari_sam.structures import (
     BoxPrompt,
@@ -25,11 +27,27 @@ from napari_sam.structures import (
     PromptSet,
 )
 
+MOTIONS = ("shift", "flow")
+# Tuned on the two training sequences of DAVIS 2016.
+MOVIE: dict[str, Any] = {
+    "cues": ("mask", "box"),
+    "motion": "flow",
+    "inertia": 0.8,
+    "colour": 0.4,
+    "min_predicted_iou": 0.0,
+    "min_overlap": 0.1,
+    "max_area_ratio": 4.0,
+    "fading": 0.0,
+    "min_contrast": 0.0,
+    "patience": 3,
+}
 CUES = ("mask", "box", "points", "point")
 # Points inside a mask when several are given.
 INNER_POINTS = 3
 # What stands out less, in brightness of 0 to 1, is known by its outline alone.
 FAINT = 0.08
+# A fading object that gets brighter or larger by this factor is another one.
+REVIVAL = 1.15
 # A step's shift counts no more than this, in shares of the object's size.
 LARGEST_SHIFT = 0.5
 
@@ -54,14 +72,25 @@ class PropagationSettings:
         Or where the IoU with the neighbour, moved as expected, is lower.
     max_area_ratio : float
         Or where the area grows or shrinks by more.
+    fading : float
+        Where the object stands out from its surroundings by less than this share of
+        the most that it did on the way, it is about to end: from there on it may only
+        get fainter and smaller, else another object has begun. 0 turns the rule off.
     min_contrast : float
-        Or where the object stands out from its surroundings by less than this share of
-        the most that it did on the way; 0 turns the rule off.
+        It has ended where it stands out by less than this share; 0 turns it off.
     patience : int
         Slices in a row that may fail before the object has ended; those that fail are
         left out unless a later one succeeds.
+    motion : str
+        "shift": the object moves on as it did before; or "flow": as the optical flow
+        between both slices says, for frames of a movie.
     momentum : float
-        How much of the last shift is expected again, 0 to 1.
+        Of "shift": how much of the last shift is expected again, 0 to 1.
+    inertia : float
+        How much of the neighbour's logits, moved, is kept in a slice's mask, 0 to 1.
+    colour : float
+        How much the object's own colours count, against logits; 0 turns them off. They
+        are learned where it was prompted, and sharpen the answer to a box there.
     spacing : tuple of float or None
         Size of a voxel along the walked axis and along rows and columns; None if they
         are equal. With thicker slices more change is expected.
@@ -81,9 +110,13 @@ class PropagationSettings:
     min_stability: float = 0.0
     min_overlap: float = 0.3
     max_area_ratio: float = 2.5
-    min_contrast: float = 0.65
+    fading: float = 0.65
+    min_contrast: float = 0.3
     patience: int = 1
+    motion: str = "shift"
     momentum: float = 0.5
+    inertia: float = 0.0
+    colour: float = 0.0
     spacing: tuple[float, float, float] | None = None
     min_area: int = 4
 
@@ -92,6 +125,24 @@ class PropagationSettings:
             raise PromptError(f"cues must be some of {CUES}, not {self.cues}.")
         if self.patience < 0 or self.max_area_ratio < 1:
             raise PromptError("patience is at least 0 and max_area_ratio at least 1.")
+        if self.motion not in MOTIONS or not 0 <= self.inertia <= 1 or self.colour < 0:
+            raise PromptError(
+                f"motion is one of {MOTIONS}, inertia lies in 0 to 1, and colour is at "
+                "least 0."
+            )
+
+    @classmethod
+    def for_movie(cls, **changes: Any) -> PropagationSettings:
+        """Return what suits the frames of a movie: things move, and rarely end.
+
+        A low rating ends nothing there, as long as something of the object is seen.
+
+        Parameters
+        ----------
+        **changes
+            Attributes that are to be otherwise.
+        """
+        return cls(**{**MOVIE, **changes})
 
     @property
     def anisotropy(self) -> float:
@@ -128,8 +179,12 @@ class Follower:
         (rows, columns) of the last step.
     contrast : float
         The most that it stood out so far; 0 if that says nothing.
+    level : float
+        How much it stands out here, by the most that it did so far.
     failures : int
         Slices in a row in which it was not found.
+    colours : ColourModel or None
+        Its colours, if they count.
     """
 
     seen: SliceMask
@@ -137,7 +192,9 @@ class Follower:
     frame: Frame | None = None
     shift: tuple[float, float] = (0.0, 0.0)
     contrast: float = 0.0
+    level: float = 1.0
     failures: int = 0
+    colours: ColourModel | None = None
 
     def expected_shift(self, momentum: float) -> tuple[float, float]:
         """(rows, columns) by which the object is expected to have moved on."""
@@ -146,6 +203,26 @@ class Follower:
             float(np.clip(momentum * each, -limit, limit)) for each in self.shift
         )
         return row, col
+
+    def moved_on(self, answer: Follower, seen: SliceMask, change: Change) -> Follower:
+        """Return the object where it was found next.
+
+        Parameters
+        ----------
+        answer : Follower
+            What the model saw.
+        seen : SliceMask
+            Its mask, with its confidence.
+        change : Change
+            From here to there.
+        """
+        return replace(
+            answer,
+            seen=seen,
+            shift=change.shift,
+            contrast=self.contrast * max(change.contrast, 1.0),
+            level=min(change.contrast, 1.0),
+        )
 
 
 def projected_prompts(
@@ -305,9 +382,23 @@ def measure_change(
 
 
 def end_reason(
-    found: SliceMask, change: Change, settings: PropagationSettings
+    follower: Follower,
+    found: SliceMask,
+    change: Change,
+    settings: PropagationSettings,
 ) -> str | None:
-    """Say why an answer is not the object any more; None if it is."""
+    """Say why an answer is not the object any more; None if it is.
+
+    Parameters
+    ----------
+    follower : Follower
+        The object in the slice before.
+    found : SliceMask
+        The answer.
+    change : Change
+        From the one to the other.
+    settings : PropagationSettings
+    """
     if found.area < settings.min_area:
         return "nothing found"
     if found.record.predicted_iou < settings.min_predicted_iou:
@@ -320,7 +411,20 @@ def end_reason(
         return "little overlap with the slice before"
     if change.contrast < settings.min_contrast:
         return "fades into its surroundings"
+    if _begins_anew(follower, found, change, settings.fading):
+        return "another object begins"
     return None
+
+
+def _begins_anew(
+    follower: Follower, found: SliceMask, change: Change, fading: float
+) -> bool:
+    """Whether a fading object comes back brighter, or grows while it fades."""
+    brighter = change.contrast > REVIVAL * follower.level
+    larger = found.area > REVIVAL * follower.seen.area
+    if follower.level < fading:
+        return brighter or larger
+    return change.contrast < fading and larger
 
 
 def first_contrast(found: SliceMask, plane: NDArray[np.float32]) -> float:

@@ -2,41 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
-import numpy as np
-from numpy.typing import NDArray
-
-from napari_sam.geometry import mask_to_box
-from napari_sam.inference.postprocess import STABILITY_OFFSET
 from napari_sam.inference.predictor import SamPredictor
+from napari_sam.inference.volume_correction import Earlier
+from napari_sam.inference.volume_decoding import SliceDecoder
 from napari_sam.inference.volume_overlap import (
     better_of,
     between,
     resolve_overlaps,
+    share_out,
 )
-from napari_sam.inference.volume_planes import Plane, VolumePlanes
-from napari_sam.inference.volume_result import SliceMask, VolumeSegmentation
+from napari_sam.inference.volume_plan import FORWARD, STEP, SweepPlan
+from napari_sam.inference.volume_planes import VolumePlanes
+from napari_sam.inference.volume_result import (
+    SliceMask,
+    VolumeSegmentation,
+)
 from napari_sam.inference.volume_steps import (
     Change,
     Follower,
     PropagationSettings,
     end_reason,
-    first_contrast,
     measure_change,
-    projected_prompts,
-)
-from napari_sam.structures import (
-    MaskPrediction,
-    MaskRecord,
-    PromptSet,
-    Provenance,
 )
 
-FORWARD, BACKWARD = "forward", "backward"
-# Prompts of one slice decoded at a time: their full-size candidates are in memory.
-CHUNK = 16
 # A follower forgets the model's logits when it had to give away more of its mask.
 KEPT_SHARE = 0.95
 # With so much overlap, a mask agrees with its neighbour as well as any.
@@ -44,42 +35,6 @@ FULL_AGREEMENT = 0.7
 
 OnSlice = Callable[[int, dict[int, SliceMask]], object]
 Progress = Callable[[int, int | None], object]
-
-
-@dataclass(eq=False)
-class SweepPlan:
-    """What a walk through the slices is to do.
-
-    Attributes
-    ----------
-    prompts : dict of int to dict of int to PromptSet
-        By object id and slice.
-    masks : dict of int to dict of int to ndarray of bool
-        Confirmed masks by object id and slice, (rows, columns); an empty one says that
-        the object is not there.
-    starts : dict of str to dict of int to set of int
-        For each direction and object, the anchors that it is followed from.
-    limits : tuple of int
-        First slice and the one after the last.
-    fixed : set of int
-        Objects that are not part of this.
-    """
-
-    prompts: dict[int, dict[int, PromptSet]]
-    masks: dict[int, dict[int, NDArray[np.bool_]]]
-    starts: dict[str, dict[int, set[int]]]
-    limits: tuple[int, int]
-    fixed: set[int] = field(default_factory=set)
-
-    @property
-    def new_anchors(self) -> dict[int, set[int]]:
-        """Objects with a prompt or confirmed mask, by slice."""
-        found: dict[int, set[int]] = {}
-        for given in (self.prompts, self.masks):
-            for identifier, each in given.items():
-                for index in each:
-                    found.setdefault(index, set()).add(identifier)
-        return found
 
 
 class Sweep:
@@ -114,7 +69,7 @@ class Sweep:
         should_cancel: Callable[[], bool] | None = None,
         on_slice: OnSlice | None = None,
     ) -> None:
-        self._predictor = predictor
+        self._decoder = SliceDecoder(predictor, planes, settings)
         self._planes = planes
         self._plan = plan
         self._result = result
@@ -122,9 +77,9 @@ class Sweep:
         self._progress = progress
         self._should_cancel = should_cancel
         self._on_slice = on_slice
+        self._earlier = Earlier(plan.before, result, planes.source.length)
         self._new = plan.new_anchors
         self._seeds: dict[tuple[int, int], Follower | None] = {}
-        self._name = predictor.model.name, predictor.model.checkpoint_sha256 or ""
 
     def run(self, directions: Sequence[str]) -> None:
         """Walk, and leave what was found in the result.
@@ -180,9 +135,13 @@ class Sweep:
             self._settle(index, found, followers)
         for identifier in anchored:
             starts = self._plan.starts[direction].get(identifier, ())
-            seed = self._seed(identifier, index) if index in starts else None
+            if index not in starts:
+                continue
+            seed = self._seed(identifier, index)
             if seed is not None:
                 followers[identifier] = seed
+            elif not self._is_there(identifier, index):
+                self._earlier.end_at(identifier, index, direction)
 
     def _is_new(self, identifier: int, index: int) -> bool:
         return (identifier, index) not in self._seeds
@@ -191,60 +150,17 @@ class Sweep:
 
     def _place_anchors(self, index: int, wanted: list[int]) -> dict[int, SliceMask]:
         """Decode the prompts, and take over the confirmed masks, of one slice."""
-        found: dict[int, SliceMask] = {}
-        asked = [n for n in wanted if index not in self._plan.masks.get(n, {})]
-        for start in range(0, len(asked), CHUNK):
-            found |= self._decode_anchors(index, asked[start : start + CHUNK])
-        for identifier in set(wanted) - set(asked):
-            mask = self._plan.masks[identifier][index]
-            seen = self._confirmed(mask)
-            self._seeds[identifier, index] = None if seen is None else Follower(seen)
-            if seen:
-                found[identifier] = seen
-        return found
-
-    def _decode_anchors(self, index: int, asked: list[int]) -> dict[int, SliceMask]:
-        self._predictor.set_embedding(self._planes.get(index).embedding)
-        found: dict[int, SliceMask] = {}
-        prompts = [self._plan.prompts[n][index] for n in asked]
-        for ambiguous in (True, False):
-            chosen = [
-                n for n, each in enumerate(prompts) if _is_ambiguous(each) is ambiguous
-            ]
-            answers = self._predictor.predict_batch(
-                [prompts[n] for n in chosen], multimask_output=ambiguous
-            )
-            for n, answer in zip(chosen, answers, strict=True):
-                seed = self._seed_of(answer, prompts[n])
-                self._seeds[asked[n], index] = seed
-                if seed:
-                    found[asked[n]] = seed.seen
-        return found
-
-    def _seed_of(self, answer: MaskPrediction, prompts: PromptSet) -> Follower | None:
-        best = answer.best
-        box = mask_to_box(answer.masks[best])
-        if box is None:
-            return None
-        row0, col0, row1, col1 = box
-        record = MaskRecord(
-            answer.masks[best][row0:row1, col0:col1].copy(),
-            (row0, col0),
-            float(answer.predicted_iou[best]),
-            float(answer.stability_score[best]),
-            Provenance(*self._name, prompts, "prompt"),
-        )
-        seen = SliceMask(record, record.predicted_iou, rank=1)
-        return Follower(seen, answer.low_res_masks[best], answer.frame)
-
-    def _confirmed(self, mask: NDArray[np.bool_]) -> SliceMask | None:
-        box = mask_to_box(mask)
-        if box is None:
-            return None
-        row0, col0, row1, col1 = box
-        part = mask[row0:row1, col0:col1].copy()
-        record = MaskRecord(part, (row0, col0), 1.0, 1.0, Provenance("", "", None))
-        return SliceMask(record, 1.0, rank=2)
+        masks = {n: self._plan.masks.get(n, {}).get(index) for n in wanted}
+        asked = {
+            n: self._plan.prompts[n][index] for n, each in masks.items() if each is None
+        }
+        seeds = self._decoder.anchors(index, asked)
+        for identifier, mask in masks.items():
+            if mask is not None:
+                seeds[identifier] = self._decoder.confirmed(mask)
+        for identifier, seed in seeds.items():
+            self._seeds[identifier, index] = seed
+        return {n: seed.seen for n, seed in seeds.items() if seed is not None}
 
     def _seed(self, identifier: int, index: int) -> Follower | None:
         """An anchor to start from: decoded just now, or in an earlier run."""
@@ -254,10 +170,7 @@ class Sweep:
             return None
         if found is None or found.seen.record.mask is not seen.record.mask:
             found = Follower(seen)
-        contrast = 0.0
-        if self._settings.min_contrast:
-            contrast = first_contrast(seen, self._planes.get(index).brightness)
-        return replace(found, contrast=contrast)
+        return self._decoder.ready(found, index)
 
     # Steps
 
@@ -265,73 +178,56 @@ class Sweep:
         self, index: int, direction: str, followers: dict[int, Follower]
     ) -> dict[int, SliceMask]:
         """Follow all objects on their way into one slice."""
-        plane = self._planes.get(index)
-        answers = self._ask(plane, followers)
+        followers.update(self._decoder.carry(index, index - STEP[direction], followers))
+        answers = self._told_apart(self._decoder.followers(index, followers), followers)
+        brightness = self._planes.get(index).brightness
         found: dict[int, SliceMask] = {}
-        for identifier in list(followers):
-            follower = followers[identifier]
+        for identifier, follower in list(followers.items()):
             answer = answers.get(identifier)
-            reason: str | None = "nothing found"
-            if answer is not None:
-                change = measure_change(
-                    follower, answer.seen, plane.brightness, self._settings
-                )
-                reason = self._why_ended(identifier, index, direction, answer, change)
+            if answer is None:
+                self._fail(identifier, index, direction, followers, "nothing found")
+                continue
+            change = measure_change(follower, answer.seen, brightness, self._settings)
+            reason = self._why_ended(identifier, index, follower, answer, change)
             if reason is not None:
                 self._fail(identifier, index, direction, followers, reason)
                 continue
-            assert answer is not None
+            if self._earlier.is_as_before(identifier, index, answer.seen):
+                # From here on all would be found as it was.
+                self._earlier.take_back_end(identifier, direction)
+                del followers[identifier]
+                continue
             seen = replace(answer.seen, confidence=_confidence(answer.seen, change))
-            moved = replace(answer, seen=seen, shift=change.shift)
             self._fill_gap(identifier, index, direction, follower, seen)
-            followers[identifier] = replace(
-                moved, contrast=follower.contrast * max(change.contrast, 1.0)
-            )
+            followers[identifier] = follower.moved_on(answer, seen, change)
             found[identifier] = seen
         return found
 
-    def _ask(
-        self, plane: Plane, followers: Mapping[int, Follower]
+    def _told_apart(
+        self, answers: dict[int, Follower], followers: Mapping[int, Follower]
     ) -> dict[int, Follower]:
-        """Decode all objects' prompts made from their neighbours."""
-        asked: dict[int, PromptSet] = {}
-        for identifier, follower in followers.items():
-            shape = plane.embedding.image_shape
-            prompts = projected_prompts(follower, shape, self._settings)
-            if prompts is not None and not prompts.is_empty:
-                asked[identifier] = prompts
-        framing, embedding = self._predictor.framing, plane.embedding
-        answers: dict[int, Follower] = {}
-        decoded = framing.decode_low_res(embedding, list(asked.values()), False)
-        for identifier, each in zip(asked, decoded, strict=True):
-            drawn = framing.draw(
-                embedding, each.logits[0], each.frame, STABILITY_OFFSET
-            )
-            if drawn is None:
-                continue
-            record = MaskRecord(
-                drawn.mask,
-                (drawn.box[0], drawn.box[1]),
-                float(each.predicted_iou[0].clamp(0, 1)),
-                drawn.stability_score,
-                Provenance(*self._name, None, "propagate"),
-            )
-            logits = each.logits[0].cpu().numpy()
-            seen = SliceMask(record, record.predicted_iou)
-            answers[identifier] = Follower(seen, logits, each.frame)
-        return answers
+        """Divide what the model takes for one object although it was several."""
+        shared = share_out(
+            {n: each.seen for n, each in answers.items()},
+            {n: followers[n].seen for n in answers},
+        )
+        parts = {
+            n: replace(answers[n], seen=seen, logits=None, frame=None)
+            for n, seen in shared.items()
+        }
+        return answers | parts
 
     def _why_ended(
         self,
         identifier: int,
         index: int,
-        direction: str,
+        follower: Follower,
         answer: Follower,
         change: Change,
     ) -> str | None:
         """Say why an object has ended; between two anchors only where it is empty."""
         if not self._is_enclosed(identifier, index):
-            return end_reason(answer.seen, change, self._settings)
+            return end_reason(follower, answer.seen, change, self._settings)
         return "nothing found" if answer.seen.area == 0 else None
 
     def _is_enclosed(self, identifier: int, index: int) -> bool:
@@ -367,8 +263,14 @@ class Sweep:
             followers[identifier] = replace(follower, failures=failures)
             return
         del followers[identifier]
-        back = failures - 1 if direction == FORWARD else 1 - failures
-        self._result.objects[identifier].ended[direction] = (index - back, reason)
+        first = index - STEP[direction] * (failures - 1)
+        last = first - STEP[direction]
+        if self._earlier.goes_on(identifier, last, follower.seen):
+            # What was found before goes farther, and was the same object.
+            self._earlier.take_back_end(identifier, direction)
+            return
+        self._result.objects[identifier].ended[direction] = (first, reason)
+        self._earlier.forget(identifier, last, direction)
 
     def _fill_gap(
         self,
@@ -379,7 +281,7 @@ class Sweep:
         seen: SliceMask,
     ) -> None:
         """Interpolate the slices in which an object was lost before it came back."""
-        step = 1 if direction == FORWARD else -1
+        step = STEP[direction]
         slices = self._result.objects[identifier].slices
         for n in range(1, follower.failures + 1):
             share = n / (follower.failures + 1)
@@ -425,6 +327,8 @@ class Sweep:
         old = present.get(identifier)
         if old is None or new.rank > old.rank:
             return new
+        if old is self._earlier.known(identifier, index):
+            return better_of(old, new, *self._earlier.ways(identifier, index))
         anchors = self._result.objects[identifier].anchors
         ways = (
             index - max((n for n in anchors if n < index), default=index),
@@ -456,15 +360,3 @@ def _give_way(
 def _confidence(found: SliceMask, change: Change) -> float:
     agreement = min(change.overlap / FULL_AGREEMENT, 1.0)
     return found.record.predicted_iou * (0.5 + 0.5 * agreement)
-
-
-def _is_ambiguous(prompts: PromptSet) -> bool:
-    return len(prompts.points) == 1 and prompts.box is None and prompts.mask is None
-
-
-def all_starts(anchors: Mapping[int, Iterable[int]]) -> dict[str, dict[int, set[int]]]:
-    """Follow every object from each of its anchors, both ways."""
-    return {
-        direction: {n: set(each) for n, each in anchors.items()}
-        for direction in (FORWARD, BACKWARD)
-    }

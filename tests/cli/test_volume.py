@@ -104,6 +104,9 @@ def test_prompts_name_their_slice() -> None:
         ("--point 9,2,2 --axes ZYX", 1, "0 to 4"),
         ("--point 1,2,2 --axes YX", 1, "axes"),
         ("--point 1,2,2 --axes ZYX --overlay a.png", 2, "stack"),
+        ("--point 1,2,2 --axes ZYX --three-axes", 2, "--auto"),
+        ("--auto --three-axes", 2, "--axes"),
+        ("--auto --axes TYX --three-axes", 1, "ZYX only"),
     ],
 )
 def test_what_does_not_fit_is_refused(

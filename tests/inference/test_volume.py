@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -204,12 +205,53 @@ def test_a_correction_redoes_only_its_own_stretch(
     prompts[1][4] = click(10, 12)
     planes = segmenter.open(volume)
     found = segmenter.propagate(planes, prompts)
+    # Masks of the one stretch were worse than what is found there now.
+    for index in (10, 11, 12, 13, 14):
+        found.objects[1].slices[index] = shrunk(found.objects[1].slices[index])
     fixed = segmenter.correct(planes, found, {1: {12: click(10, 12)}})
     before, after = found.objects[1].slices, fixed.objects[1].slices
-    assert all(before[n] is after[n] for n in range(2, 9))
-    assert all(before[n] is not after[n] for n in range(9, 15))
+    assert all(before[n] is after[n] for n in range(2, 10))
+    assert all(before[n] is not after[n] for n in range(12, 15))
     assert fixed.objects[2].slices == found.objects[2].slices
     assert fixed.objects[1].anchors == {4, 8, 12}
+
+
+def shrunk(found: SliceMask) -> SliceMask:
+    """The upper half of a mask, of which the model would be less sure."""
+    mask = found.record.mask.copy()
+    mask[mask.shape[0] // 2 :] = False
+    return replace(found, record=replace(found.record, mask=mask), confidence=0.5)
+
+
+def test_a_correction_that_changes_nothing_leaves_all_as_it_was(
+    segmenter: VolumeSegmenter, volume: NDArray
+) -> None:
+    planes = segmenter.open(volume)
+    found = segmenter.propagate(planes, clicks_in_volume(CENTRES[:1]))
+    asked = segmenter.predictor.framing.asked  # type: ignore[attr-defined]
+    steps = len(asked)
+    fixed = segmenter.correct(planes, found, {1: {12: click(10, 12)}})
+    before, after = found.objects[1].slices, fixed.objects[1].slices
+    assert all(before[n] is after[n] for n in before if n != 12)
+    assert fixed.objects[1].ended == found.objects[1].ended
+    # The slices next to the click were looked at, and found to be right.
+    assert len(asked) - steps <= 2
+
+
+def test_a_correction_that_is_lost_early_keeps_what_was_found_beyond(
+    segmenter: VolumeSegmenter, volume: NDArray
+) -> None:
+    planes = segmenter.open(volume)
+    found = segmenter.propagate(planes, clicks_in_volume(CENTRES[:1]))
+    # The new walk sees most of the object in slice 12, but is lost from there on.
+    mine = found.objects[1].slices[11].full((44, 48))
+    mine[:7] = False
+    impatient = PropagationSettings(max_area_ratio=1, min_overlap=0.99, patience=0)
+    fixed = segmenter.correct(
+        planes, found, confirmed={1: {11: mine}}, settings=impatient
+    )
+    assert fixed.indices == found.indices
+    np.testing.assert_array_equal(fixed.objects[1].slices[11].full((44, 48)), mine)
 
 
 def test_masks_between_two_prompts_come_from_both(segmenter: VolumeSegmenter) -> None:

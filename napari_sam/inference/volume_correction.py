@@ -1,0 +1,88 @@
+"""What a correction leaves of what was found before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from napari_sam.inference.volume_plan import STEP
+from napari_sam.inference.volume_result import (
+    SliceMask,
+    VolumeObject,
+    VolumeSegmentation,
+    slice_iou,
+)
+
+# A mask that overlaps so much with the one found before is the same mask, and one that
+# overlaps so much is of the same object.
+SAME, ALONG = 0.9, 0.5
+
+
+class Earlier:
+    """Objects as they were before a correction, beside what becomes of them.
+
+    Parameters
+    ----------
+    before : mapping of int to VolumeObject
+        By id; empty where nothing is corrected.
+    result : VolumeSegmentation
+        Still holds the old masks where no new one has come yet.
+    length : int
+        Number of slices.
+    """
+
+    def __init__(
+        self,
+        before: Mapping[int, VolumeObject],
+        result: VolumeSegmentation,
+        length: int,
+    ) -> None:
+        self._before = before
+        self._result = result
+        self._length = length
+
+    def known(self, identifier: int, index: int) -> SliceMask | None:
+        """The mask that an object had in a slice."""
+        before = self._before.get(identifier)
+        return None if before is None else before.slices.get(index)
+
+    def is_as_before(self, identifier: int, index: int, seen: SliceMask) -> bool:
+        """Whether a new mask is the old one, so that all further ones would be too."""
+        known = self.known(identifier, index)
+        return known is not None and slice_iou(seen, known) >= SAME
+
+    def goes_on(self, identifier: int, index: int, seen: SliceMask) -> bool:
+        """Whether the last mask found anew is of the object found before."""
+        known = self.known(identifier, index)
+        return known is not None and slice_iou(seen, known) >= ALONG
+
+    def take_back_end(self, identifier: int, direction: str) -> None:
+        """Let an object end where it ended before."""
+        ended = self._before[identifier].ended
+        if direction in ended:
+            self._result.objects[identifier].ended[direction] = ended[direction]
+
+    def end_at(self, identifier: int, index: int, direction: str) -> None:
+        """Drop what lies beyond a slice in which, as was said, the object is not."""
+        anchors = self._result.objects[identifier].anchors
+        if all((n - index) * STEP[direction] <= 0 for n in anchors):
+            self.forget(identifier, index, direction)
+
+    def forget(self, identifier: int, last: int, direction: str) -> None:
+        """Drop old masks beyond the last new one, up to the next anchor."""
+        each = self._result.objects[identifier]
+        beyond = [n for n in each.slices if (n - last) * STEP[direction] > 0]
+        anchors = [n for n in each.anchors if (n - last) * STEP[direction] > 0]
+        nearest = min((abs(n - last) for n in anchors), default=self._length + 1)
+        for n in beyond:
+            if abs(n - last) < nearest:
+                del each.slices[n]
+
+    def ways(self, identifier: int, index: int) -> tuple[int, int]:
+        """Slices to the nearest anchor that was there before, and to a new one."""
+        old = self._before[identifier].anchors
+        new = self._result.objects[identifier].anchors - old
+        first, second = (
+            min((abs(n - index) for n in anchors), default=self._length)
+            for anchors in (old, new or old)
+        )
+        return first, second

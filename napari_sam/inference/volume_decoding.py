@@ -1,0 +1,307 @@
+"""What the model answers in one slice: to prompts, and to masks of the slice before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sam.geometry import mask_to_box
+from napari_sam.inference.framing import LowResMasks
+from napari_sam.inference.postprocess import STABILITY_OFFSET
+from napari_sam.inference.predictor import SamPredictor
+from napari_sam.inference.volume_colour import ColourModel, refine_in_box
+from napari_sam.inference.volume_motion import (
+    SURE_LOGIT,
+    Flow,
+    carried_logits,
+    cut_out,
+    flow_between,
+    logits_in,
+    region_around,
+    region_frame,
+)
+from napari_sam.inference.volume_planes import Plane, VolumePlanes
+from napari_sam.inference.volume_result import SliceMask
+from napari_sam.inference.volume_steps import (
+    Follower,
+    PropagationSettings,
+    first_contrast,
+    projected_prompts,
+)
+from napari_sam.structures import (
+    BoxPrompt,
+    MaskPrediction,
+    MaskRecord,
+    PromptSet,
+    Provenance,
+)
+
+# Prompts of one slice decoded at a time: their full-size candidates are in memory.
+CHUNK = 16
+
+
+class SliceDecoder:
+    """Asks the model about single slices of a volume.
+
+    Parameters
+    ----------
+    predictor : SamPredictor
+        Its own image is replaced.
+    planes : VolumePlanes
+    settings : PropagationSettings
+    """
+
+    def __init__(
+        self,
+        predictor: SamPredictor,
+        planes: VolumePlanes,
+        settings: PropagationSettings,
+    ) -> None:
+        self._predictor = predictor
+        self._planes = planes
+        self._settings = settings
+        self._name = predictor.model.name, predictor.model.checkpoint_sha256 or ""
+
+    # Anchors
+
+    def anchors(
+        self, index: int, asked: Mapping[int, PromptSet]
+    ) -> dict[int, Follower | None]:
+        """Decode the prompts of one slice; None where they give nothing.
+
+        Parameters
+        ----------
+        index : int
+        asked : mapping of int to PromptSet
+            By object id.
+        """
+        found: dict[int, Follower | None] = {}
+        plane = self._planes.get(index)
+        for ambiguous in (True, False):
+            kind = [n for n, each in asked.items() if is_ambiguous(each) is ambiguous]
+            for start in range(0, len(kind), CHUNK):
+                part = kind[start : start + CHUNK]
+                self._predictor.set_embedding(plane.embedding)
+                answers = self._predictor.predict_batch(
+                    [asked[n] for n in part], multimask_output=ambiguous
+                )
+                for n, answer in zip(part, answers, strict=True):
+                    found[n] = self._prompted(answer, asked[n], plane)
+        return found
+
+    def _prompted(
+        self, answer: MaskPrediction, prompts: PromptSet, plane: Plane
+    ) -> Follower | None:
+        best = answer.best
+        record = _record(
+            answer.masks[best],
+            float(answer.predicted_iou[best]),
+            float(answer.stability_score[best]),
+            Provenance(*self._name, prompts, "prompt"),
+        )
+        if record is None:
+            return None
+        seen = SliceMask(record, record.predicted_iou, rank=1)
+        found = Follower(seen, answer.low_res_masks[best], answer.frame)
+        if (
+            prompts.box is not None
+            and self._settings.colour
+            and plane.colours is not None
+        ):
+            return self._coloured(found, prompts.box, plane)
+        return found
+
+    def _coloured(self, found: Follower, box: BoxPrompt, plane: Plane) -> Follower:
+        """Sharpen the answer to a box by its colours."""
+        assert plane.colours is not None
+        shape = plane.brightness.shape
+        boxed = _box_region(box, shape)
+        region = region_around([boxed], shape)
+        inside = np.zeros(shape, dtype=bool)
+        inside[boxed] = True
+        values = refine_in_box(
+            plane.colours[region],
+            logits_in(found.seen, found.logits, found.frame, region),
+            inside[region],
+            self._settings.colour,
+        )
+        record = cut_out(found.seen.record, values, region)
+        if record is None:
+            return found
+        seen = replace(found.seen, record=record)
+        return replace(found, seen=seen, logits=values, frame=region_frame(region))
+
+    def confirmed(self, mask: NDArray[np.bool_]) -> Follower | None:
+        """Take over a person's mask; None if it is empty."""
+        record = _record(mask, 1.0, 1.0, Provenance("", "", None))
+        return None if record is None else Follower(SliceMask(record, 1.0, rank=2))
+
+    def ready(self, found: Follower, index: int) -> Follower:
+        """Note how an object looks where it sets out: its contrast and colours.
+
+        Parameters
+        ----------
+        found : Follower
+        index : int
+            Of the slice that it is in.
+        """
+        by_contrast = self._settings.fading or self._settings.min_contrast
+        if not (by_contrast or self._settings.colour):
+            return found
+        plane = self._planes.get(index)
+        contrast, known = 0.0, None
+        if by_contrast:
+            contrast = first_contrast(found.seen, plane.brightness)
+        if self._settings.colour and plane.colours is not None:
+            region = region_around([found.seen.region], plane.brightness.shape)
+            values = logits_in(found.seen, found.logits, found.frame, region)
+            known = ColourModel.learn(plane.colours[region], values)
+        return replace(found, contrast=contrast, colours=known)
+
+    # Steps
+
+    def carry(
+        self, index: int, before: int, followers: Mapping[int, Follower]
+    ) -> dict[int, Follower]:
+        """Move objects on by the motion seen between two frames.
+
+        Parameters
+        ----------
+        index, before : int
+            Of the frame that is entered, and of the one left.
+        followers : mapping of int to Follower
+            By object id; one that would leave the image stays as it is.
+        """
+        if self._settings.motion != "flow" or not followers:
+            return dict(followers)
+        left, entered = self._planes.get(before), self._planes.get(index)
+        shape = entered.brightness.shape
+        whole = region_around([each.seen.region for each in followers.values()], shape)
+        flow = flow_between(left.brightness, entered.brightness, whole)
+        return {n: _carried(each, flow, shape) for n, each in followers.items()}
+
+    def followers(
+        self, index: int, followers: Mapping[int, Follower]
+    ) -> dict[int, Follower]:
+        """Ask for objects in a slice by what was seen of them in the one before.
+
+        Parameters
+        ----------
+        index : int
+        followers : mapping of int to Follower
+            By object id.
+
+        Returns
+        -------
+        dict of int to Follower
+            What the model sees of them; those of which it sees nothing are missing.
+        """
+        plane = self._planes.get(index)
+        shape = plane.brightness.shape
+        asked: dict[int, PromptSet] = {}
+        for identifier, follower in followers.items():
+            prompts = projected_prompts(follower, shape, self._settings)
+            if prompts is not None and not prompts.is_empty:
+                asked[identifier] = prompts
+        decoded = self._predictor.framing.decode_low_res(
+            plane.embedding, list(asked.values()), False
+        )
+        answers: dict[int, Follower] = {}
+        for identifier, each in zip(asked, decoded, strict=True):
+            answer = self._answer(each, followers[identifier], plane)
+            if answer is not None:
+                answers[identifier] = answer
+        return answers
+
+    def _answer(
+        self, decoded: LowResMasks, follower: Follower, plane: Plane
+    ) -> Follower | None:
+        rating = float(decoded.predicted_iou[0].clamp(0, 1))
+        drawn = self._predictor.framing.draw(
+            plane.embedding, decoded.logits[0], decoded.frame, STABILITY_OFFSET
+        )
+        if drawn is None:
+            return None
+        record = MaskRecord(
+            drawn.mask,
+            (drawn.box[0], drawn.box[1]),
+            rating,
+            drawn.stability_score,
+            Provenance(*self._name, None, "propagate"),
+        )
+        logits = decoded.logits[0].cpu().numpy()
+        answer = Follower(SliceMask(record, rating), logits, decoded.frame)
+        if self._settings.inertia or follower.colours is not None:
+            return self._fused(answer, follower, plane)
+        return answer
+
+    def _fused(
+        self, answer: Follower, follower: Follower, plane: Plane
+    ) -> Follower | None:
+        """Weigh the model's answer with the mask carried here and with its colours."""
+        region = region_around([follower.seen.region], plane.brightness.shape)
+        kept, new = (
+            logits_in(each.seen, each.logits, each.frame, region)
+            for each in (follower, answer)
+        )
+        values = new + np.float32(self._settings.inertia) * (kept - new)
+        if follower.colours is not None and plane.colours is not None:
+            seen = follower.colours.evidence(plane.colours[region])
+            values += np.float32(self._settings.colour) * seen
+        values = values.clip(-SURE_LOGIT, SURE_LOGIT)
+        record = cut_out(answer.seen.record, values, region)
+        if record is None:
+            return None
+        fused = replace(answer.seen, record=record)
+        return replace(
+            answer,
+            seen=fused,
+            logits=values,
+            frame=region_frame(region),
+            colours=follower.colours,
+        )
+
+
+def is_ambiguous(prompts: PromptSet) -> bool:
+    """Whether prompts are a single click, which may mean a part or the whole."""
+    return len(prompts.points) == 1 and prompts.box is None and prompts.mask is None
+
+
+def _record(
+    mask: NDArray[np.bool_], rating: float, stability: float, provenance: Provenance
+) -> MaskRecord | None:
+    """Cut a mask to its box; None if it is empty."""
+    box = mask_to_box(mask)
+    if box is None:
+        return None
+    row0, col0, row1, col1 = box
+    part = mask[row0:row1, col0:col1].copy()
+    return MaskRecord(part, (row0, col0), rating, stability, provenance)
+
+
+def _box_region(box: BoxPrompt, shape: tuple[int, ...]) -> tuple[slice, slice]:
+    rows, cols = (
+        slice(max(round(low), 0), min(max(round(high), round(low) + 1), side))
+        for low, high, side in zip(box.start, box.stop, shape, strict=True)
+    )
+    return rows, cols
+
+
+def _carried(follower: Follower, flow: Flow, shape: tuple[int, int]) -> Follower:
+    """Move one object along a flow; as it was if nothing of it stays in the image."""
+    region = region_around([follower.seen.region], shape)
+    values = logits_in(follower.seen, follower.logits, follower.frame, region)
+    moved = carried_logits(values, flow.at(region))
+    record = cut_out(follower.seen.record, moved, region)
+    if record is None:
+        return follower
+    return replace(
+        follower,
+        seen=replace(follower.seen, record=record),
+        logits=moved,
+        frame=region_frame(region),
+        shift=(0.0, 0.0),
+    )
