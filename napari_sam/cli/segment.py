@@ -302,6 +302,8 @@ def _check_prompts(options: SegmentOptions) -> None:
     prompted = options.is_named or options.is_shown
     if options.auto and prompted:
         raise typer.BadParameter("--auto takes no prompts: leave one of them out.")
+    if options.max_size is not None and options.max_size < options.min_size:
+        raise typer.BadParameter("--max-size is smaller than --min-size.")
     if not (options.auto or prompted):
         raise typer.BadParameter(
             "Give at least one --point, --box, --mask, --text, --like or --concept, "

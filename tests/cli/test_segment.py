@@ -231,3 +231,10 @@ def test_a_file_that_no_reader_knows_is_named(run: Run, tmp_path: Path) -> None:
     code, _, stderr = run("segment", odd, "--point", "3,3", "--out", tmp_path / "o.tif")
     assert code == 1
     assert "no reader knows what it holds" in stderr
+
+
+def test_sizes_that_no_object_has_are_refused(run: Run, image: Path) -> None:
+    sizes = ("--min-size", "100", "--max-size", "10")
+    code, _, stderr = run("segment", image, "--auto", *sizes, "--out", "o.tif")
+    assert code == 2
+    assert "--max-size is smaller" in stderr
