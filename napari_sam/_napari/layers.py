@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from napari.layers import Image, Labels, Points, Shapes
+from napari.utils.colormaps import CyclicLabelColormap
+from napari.utils.colormaps.standardize_color import transform_color
 from numpy.typing import NDArray
 
 from napari_sam._napari.placement import (
@@ -47,18 +50,22 @@ class Colours:
     negative: str = "#ef4444"
 
 
+def value_colormap(colours: Sequence[str]) -> CyclicLabelColormap:
+    """Return a colormap in which 0 is transparent and i has the i-th colour.
+
+    Napari's map from values to colours, a dict, is compiled for seconds when the first
+    layer of a session has one.
+    """
+    return CyclicLabelColormap(colors=transform_color(["transparent", *colours]))
+
+
 def make_mask_layer(image: Image, view: ImageView, colours: Colours) -> Labels:
     """Return the layer of the mask in hand, over a view's region."""
     return Labels(
         np.zeros(frame_shape(view.plane, view.frame), np.uint8),
         name=MASK_NAME,
         opacity=0.55,
-        colormap={
-            0: "transparent",
-            MASK_VALUE: colours.mask,
-            HOVER_VALUE: HOVER_COLOUR,
-            None: "transparent",
-        },
+        colormap=value_colormap((colours.mask, HOVER_COLOUR)),
         **frame_transform(image, view.plane, view.frame),
     )
 
@@ -118,7 +125,10 @@ def draw_points(
     colours : Colours
     """
     layer.selected_data = set()
-    layer.data = positions
+    # At each of these events the viewer measures all layers anew, which takes longer
+    # than all the rest; prompts lie inside the image, so that nothing changes.
+    with layer.events.data.blocker():
+        layer.data = positions
     if points:
         layer.features = {"positive": [each.positive for each in points]}
         layer.face_color = [
@@ -145,16 +155,17 @@ def draw_box(
     layer: Shapes, corners: NDArray[Any] | None, width: float, colours: Colours
 ) -> None:
     """Show a rectangle of four corners (4, ndim), or none."""
-    if layer.nshapes:
-        layer.data = []
-    if corners is not None:
-        layer.add_rectangles(
-            corners,
-            edge_color=colours.mask,
-            face_color="transparent",
-            edge_width=width,
-        )
-        layer.selected_data = set()
+    with layer.events.data.blocker():
+        if layer.nshapes:
+            layer.data = []
+        if corners is not None:
+            layer.add_rectangles(
+                corners,
+                edge_color=colours.mask,
+                face_color="transparent",
+                edge_width=width,
+            )
+    layer.selected_data = set()
 
 
 def box_corners(box: BoxPrompt) -> NDArray[np.float64]:

@@ -8,6 +8,7 @@ import numpy as np
 from napari.layers import Labels
 
 from napari_sam._napari.connections import Connections
+from napari_sam._napari.layers import value_colormap
 from napari_sam._napari.placement import frame_shape, frame_transform
 from napari_sam._napari.viewer_link import ViewerLink
 from napari_sam.session.findings import Proposal, Proposals
@@ -59,13 +60,11 @@ class ProposalsLayer:
 
         canvas = self._proposals.painted(value_of)
         shown = canvas.T if view.plane.is_transposed else canvas
-        colormap: dict[Any, str] = {0: "transparent", None: "transparent"}
-        colormap |= {values[name]: colour for name, colour in colours.items()}
         self._layer = Labels(
             np.ascontiguousarray(shown).reshape(frame_shape(view.plane, view.frame)),
             name=NAME,
             opacity=0.6,
-            colormap=colormap,
+            colormap=value_colormap(tuple(colours.values())),
             **frame_transform(image, view.plane, view.frame),
         )
         self._link.add_proposals(self._layer)

@@ -48,10 +48,13 @@ class Tools:
         wanted = (self.boxes, self.points, self.mask)
         return [layer for layer in wanted if layer is not None]
 
-    def make_missing(self, view: ImageView) -> list[Any]:
-        """Create the layers that do not exist; they are not in a viewer yet."""
+    def make_missing(self, view: ImageView, *, with_box: bool) -> list[Any]:
+        """Create the layers that do not exist; they are not in a viewer yet.
+
+        That of the box takes long to make, so that it waits until it is wanted.
+        """
         before = self.layers
-        if self.boxes is None:
+        if with_box and self.boxes is None:
             self.boxes = ours.make_boxes_layer(self._image, self._colours)
             self.boxes.events.data.connect(self._box_edited)
         if self.points is None:

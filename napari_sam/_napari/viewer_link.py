@@ -291,7 +291,7 @@ class ViewerLink:
             (events.objects, self._objects_changed),
             (events.labels, self._refresh_objects),
             (events.view, self._show_view),
-            (self.pointing.tool_changed, self._take_mouse),
+            (self.pointing.tool_changed, self._tool_changed),
         )
         for emitter, callback in pairs:
             self._connections.add(emitter, callback)
@@ -405,9 +405,13 @@ class ViewerLink:
         view = self.session.view
         if self._tools is None or view is None:
             return
-        for layer in self._tools.make_missing(view):
+        drawn = self.session.draft.prompts.box is not None
+        with_box = drawn or self.pointing.tool == "box"
+        for layer in self._tools.make_missing(view, with_box=with_box):
             selection = set(self._viewer.layers.selection)
             self.add_layer(layer)
+            if layer is self._tools.boxes:
+                self._below_tools(layer)
             self._viewer.layers.selection = selection
             self._gestures.attach(layer)
             bind_keys(layer, self)
@@ -426,6 +430,11 @@ class ViewerLink:
         for work in self._work.values():
             work.forget_layer(layer)
 
+    def _tool_changed(self) -> None:
+        if self.pointing.tool == "box":
+            self._make_tools()
+        self._take_mouse()
+
     def _take_mouse(self) -> None:
         """Let a drag pan the camera where it draws nothing."""
         if self._tools is not None:
@@ -443,7 +452,11 @@ class ViewerLink:
         self._tools.draw_mask(candidates)
 
     def _show_prompts(self, draft: Draft) -> None:
-        if self._tools is not None:
+        if self._tools is None:
+            return
+        if draft.prompts.box is not None and self._tools.boxes is None:
+            self._make_tools()
+        else:
             self._tools.draw_prompts(draft)
 
     def _objects_changed(self) -> None:

@@ -194,7 +194,7 @@ def test_two_viewers_are_two_sessions(make_link: MakeLink) -> None:
     one.pointing.clicked(place_of(images[0], 10, 10), True)
     one.session.commit()
     assert len(other.session.document.objects) == 0
-    assert len(viewers[1].layers) == 4
+    assert len(viewers[1].layers) == 3
 
 
 def test_each_image_keeps_its_objects(make_link: MakeLink) -> None:
@@ -283,6 +283,7 @@ def test_napari_tools_edit_the_prompts(make_link: MakeLink) -> None:
         ((24, 30), False),
         ((40, 40), True),
     ]
+    link.pointing.tool = "box"
     link._tools.boxes.add_rectangles(np.array([[9.5, 9.5], [29.5, 39.5]]))
     assert link.session.draft.prompts.box == BoxPrompt((10, 10), (30, 40))
     link.session.undo()
