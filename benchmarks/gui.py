@@ -139,14 +139,28 @@ def measure_clicks(window: Window, count: int) -> None:
             seconds.append(time.perf_counter() - start)
             worked.append(time.process_time() - busy)
         window.session.clear_prompts()
+        wait(lambda: not window.session.is_busy)
         settle(0.15)
+    bare = float(np.median(bare_seconds(window, count)))
     middle, high = np.percentile(seconds, [50, 95]) * 1000
     text = f"p50 {middle:.0f} ms, p95 {high:.0f} ms"
     print_line("click to drawn mask", text, "p95 150 ms")
+    ratios = f"p50 {middle / bare / 1000:.1f}x, p95 {high / bare / 1000:.1f}x"
+    print_line(f"  of a bare predict, {bare * 1000:.0f} ms", ratios, "none set")
     # What other work on the machine cannot blur: the processor's time of all threads.
     middle, high = np.percentile(worked, [50, 95]) * 1000
     text = f"p50 {middle:.0f} ms, p95 {high:.0f} ms"
     print_line("  of it the processor's time", text, "none set")
+
+
+def bare_seconds(window: Window, count: int) -> list[float]:
+    """Time the whole answer to a click, all scales, with no window about it."""
+    predictor, seconds = window.session.engine.worker.predictor, []
+    for place in disc_centres(count):
+        start = time.perf_counter()
+        predictor.predict(points=[place])
+        seconds.append(time.perf_counter() - start)
+    return seconds
 
 
 def measure_hover(window: Window, lasting: float = 5.0) -> None:
