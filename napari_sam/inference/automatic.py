@@ -36,7 +36,7 @@ Method = Literal["dense", "grid"]
 Progress = Callable[[int, int | None], object]
 # A candidate is dropped that scores lower than this, or than this part of the image's
 # better ones: scores lie higher in some kinds of image than in others.
-LOWEST_SCORE = 0.35
+LOWEST_SCORE = 0.2
 LOWEST_SHARE = 0.5
 BETTER_ONES = 0.75
 

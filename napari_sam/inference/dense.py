@@ -163,7 +163,8 @@ class Mixture:
         inside = part.foreground > FOREGROUND
         assert part.log_size is not None
         small = inside & (part.log_size < math.log2(size))
-        return np.count_nonzero(small) / max(np.count_nonzero(inside), 1)
+        count = int(np.count_nonzero(inside))
+        return int(np.count_nonzero(small)) / max(count, 1)
 
 
 class DenseFinder:

@@ -196,14 +196,24 @@ class AutomaticMaskGenerator:
     def find_in(
         self, embedding: ImageEmbedding, *, progress: Progress | None = None
     ) -> list[Found]:
-        """Find the masks of an embedded image, without crops.
+        """Find the masks of an embedded image.
 
         Parameters
         ----------
         embedding : ImageEmbedding
         progress : optional
             As for `generate`.
+
+        Raises
+        ------
+        ModelError
+            If crops were asked for: an embedding has no pixels to cut them from.
         """
+        if self._crop_n_layers:
+            raise ModelError(
+                "Crops are cut from the image, and here is only its embedding: call "
+                "generate with the image, or set crop_n_layers to 0."
+            )
         shape = embedding.image_shape
         encoder = RunLengthEncoder(shape)
         report = _shifted(progress, 0, len(self._grids[0]))

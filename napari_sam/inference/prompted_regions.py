@@ -82,8 +82,8 @@ def prompt_regions(
     Returns
     -------
     list of Candidate
-        Scored by the product of predicted IoU, agreement with the region, the region's
-        certainty, and how well its size fits what its pixels tell.
+        Scored by the product of predicted IoU, squared, agreement with the region, the
+        region's certainty, and how well its size fits what its pixels tell.
     """
     found: list[Candidate] = []
     for start in range(0, len(regions), CHUNK):
@@ -109,7 +109,8 @@ def _prompt_some(
         made = replace(each.candidate.record.provenance, prompts=asked)
         candidate = Candidate(_record(drawn, quality, made), quality)
         agreement = record_iou(candidate, each.candidate)
-        yield Candidate(candidate.record, quality * agreement * each.candidate.score)
+        score = quality**2 * agreement * each.candidate.score
+        yield Candidate(candidate.record, score)
 
 
 def _support(region: Region) -> float:

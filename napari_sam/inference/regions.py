@@ -162,7 +162,8 @@ def find_regions(maps: DenseMaps, splitting: Splitting) -> list[Region]:
     inside = maps.foreground > FOREGROUND
     if not inside.any():
         return []
-    height = maps.foreground * (maps.centre + maps.boundary) / 2
+    distance = (maps.centre + maps.boundary) / 2
+    height: Map = (maps.foreground * distance).astype(np.float32)
     smooth = ndimage.gaussian_filter(height, splitting.smoothing)
     seeds = _find_seeds(smooth, inside, splitting.prominence)
     labels = watershed(-smooth, seeds, mask=inside)  # type: ignore[no-untyped-call]

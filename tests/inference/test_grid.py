@@ -148,6 +148,14 @@ def test_an_embedding_made_before_gives_the_same(
         generator.generate(image[:100], embedding=predictor.embedding)
 
 
+def test_crops_need_the_image(small_sam: Sam, textured: Image) -> None:
+    predictor = SamPredictor(small_sam)
+    predictor.set_image(textured(SHAPE))
+    generator = AutomaticMaskGenerator(small_sam, crop_n_layers=1)
+    with pytest.raises(ModelError, match="crop_n_layers"):
+        generator.find_in(predictor.embedding)
+
+
 def test_nothing_found_is_an_empty_list(small_sam: Sam, textured: Image) -> None:
     strict = {**LOWERED, "pred_iou_thresh": 100.0, "crop_n_layers": 1}
     strict["min_mask_region_area"] = 5
