@@ -11,6 +11,7 @@ from qtpy.QtCore import Signal as QtSignal  # type: ignore[attr-defined]
 
 # Ten updates of layers or progress a second, and no more.
 INTERVAL_MS = 100
+LONGEST_REST_MS = 500
 
 
 class MainThreadDelivery(QObject):
@@ -53,7 +54,7 @@ class Throttle(QObject):
         Milliseconds.
     parent : QObject, optional
     rest : int
-        Wait at least so many times as long as the call took.
+        Wait so many times as long as the call took, within reason.
     """
 
     def __init__(
@@ -101,7 +102,8 @@ class Throttle(QObject):
         start = time.perf_counter()
         self._call(value)
         took = round((time.perf_counter() - start) * 1000)
-        self._timer.start(max(self._interval, self._rest * took))
+        rest = min(self._rest * took, LONGEST_REST_MS)
+        self._timer.start(max(self._interval, rest))
 
 
 class Debounce(Throttle):

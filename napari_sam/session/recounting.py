@@ -59,14 +59,12 @@ def _recount(
     if area <= 0:
         return None
     new = Region(patch.plane, box_in(patch, inside)) if gained else None
-    if known is None:
-        regions = () if new is None else (new,)
-        provenance = Provenance("", method="brush")
-        return SegmentedObject(
-            object_id, DEFAULT_CLASS, regions, area, provenance=provenance
-        )
-    regions = _with_region(known.regions, new, patch)
-    return replace(known, regions=regions, area=area)
+    if known is not None:
+        regions = _with_region(known.regions, new, patch)
+        return replace(known, regions=regions, area=area)
+    made = () if new is None else (new,)
+    provenance = Provenance("", method="brush")
+    return SegmentedObject(object_id, DEFAULT_CLASS, made, area, provenance=provenance)
 
 
 def _with_region(

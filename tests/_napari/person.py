@@ -51,6 +51,7 @@ class Person:
         self.wait(lambda: not self.session.is_busy)
         end = time.monotonic() + 0.4
         self.wait(lambda: time.monotonic() > end)
+        self.link.flush()
 
     def point(self, *pixel: float) -> QPoint:
         """Where a pixel of the image is on the canvas."""
