@@ -35,6 +35,10 @@ class LinkSettings:
         Objects in fewer slices are dropped.
     min_voxels : int
         Smaller objects are dropped.
+    neck : float
+        An object is cut in two at a slice where it is thinner than this share of its
+        thickest slices on both sides: objects that lie on each other are linked
+        otherwise. 0 cuts nothing.
     anisotropy : float
         How much thicker a slice is than a pixel is wide; with thicker ones less
         overlap is asked for.
@@ -49,6 +53,7 @@ class LinkSettings:
     gap: int = 1
     min_slices: int = 2
     min_voxels: int = 20
+    neck: float = 0.0
     anisotropy: float = 1.0
 
     def __post_init__(self) -> None:
@@ -111,7 +116,8 @@ def link_slices(
         alive = [c for c in open_chains if index - c.last <= chosen.gap + 1]
         finished += [c for c in open_chains if index - c.last > chosen.gap + 1]
         open_chains = _extend(alive, masks, index, chosen, result.slice_shape)
-    kept = [c for c in finished + open_chains if _is_kept(c, chosen)]
+    parts = [p for c in finished + open_chains for p in _cut(c, chosen.neck)]
+    kept = [each for each in parts if _is_kept(each, chosen)]
     kept.sort(key=lambda chain: min(chain.slices))
     for identifier, chain in enumerate(kept, start=1):
         result.objects[identifier] = VolumeObject(chain.slices)
@@ -149,6 +155,28 @@ def _append(
         if filled is not None:
             chain.slices[missing] = filled
     chain.slices[index] = found
+
+
+def _cut(chain: _Chain, neck: float) -> list[_Chain]:
+    """Cut a chain where it is thin between two thicker parts."""
+    indices = sorted(chain.slices)
+    areas = np.array([chain.slices[n].area for n in indices], dtype=float)
+    if len(areas) < 3 or neck <= 0:
+        return [chain]
+    thickest = np.minimum(
+        np.maximum.accumulate(areas)[:-2],
+        np.maximum.accumulate(areas[::-1])[::-1][2:],
+    )
+    shares = areas[1:-1] / thickest
+    place = int(shares.argmin()) + 1
+    if shares[place - 1] >= neck:
+        return [chain]
+    halves = indices[:place], indices[place:]
+    return [
+        part
+        for half in halves
+        for part in _cut(_Chain({n: chain.slices[n] for n in half}), neck)
+    ]
 
 
 def overlap_matrix(

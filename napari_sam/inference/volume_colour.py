@@ -75,7 +75,7 @@ def _bins(colours: NDArray[np.uint8]) -> NDArray[np.intp]:
 
 def _frequencies(bins: NDArray[np.intp], weights: NDArray) -> NDArray[np.float64]:
     counts = np.bincount(bins, weights, BINS**3).reshape(BINS, BINS, BINS)
-    smooth = gaussian_filter(counts, SPREAD).ravel()
+    smooth: NDArray[np.float64] = gaussian_filter(counts, SPREAD).ravel()
     return smooth / max(float(smooth.sum()), 1e-9)
 
 

@@ -41,6 +41,8 @@ from napari_sam.structures import (
 
 # Prompts of one slice decoded at a time: their full-size candidates are in memory.
 CHUNK = 16
+# In a box, which shows what is not the object, colours count so many times more.
+BOX_COLOUR = 2.5
 
 
 class SliceDecoder:
@@ -126,7 +128,7 @@ class SliceDecoder:
             plane.colours[region],
             logits_in(found.seen, found.logits, found.frame, region),
             inside[region],
-            self._settings.colour,
+            BOX_COLOUR * self._settings.colour,
         )
         record = cut_out(found.seen.record, values, region)
         if record is None:

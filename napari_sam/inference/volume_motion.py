@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,7 +80,9 @@ def flow_between(
         return Flow(np.zeros((2, *shape), np.float32), region)
     coarse, fine = resized_frame(shape, small), resized_frame(shape, shape)
     old, new = (resample(part, fine, coarse) for part in parts)
-    moved = optical_flow_tvl1(new, old, num_warp=FLOW_WARPS, num_iter=FLOW_STEPS)
+    # It has no annotations.
+    flow: Any = optical_flow_tvl1
+    moved = flow(new, old, num_warp=FLOW_WARPS, num_iter=FLOW_STEPS)
     values = np.stack(
         [
             resample(each * np.float32(side / less), coarse, fine)

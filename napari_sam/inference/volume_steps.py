@@ -111,7 +111,7 @@ class PropagationSettings:
     min_overlap: float = 0.3
     max_area_ratio: float = 2.5
     fading: float = 0.65
-    min_contrast: float = 0.3
+    min_contrast: float = 0.5
     patience: int = 1
     motion: str = "shift"
     momentum: float = 0.5
