@@ -122,7 +122,8 @@ class Propagation:
         refined = self._session.draft.object_id
         if refined is not None:
             return refined
-        return self._object if self._object in self._session.document.objects else None
+        known = self._session.document.objects.get(self._object or 0)
+        return None if known is None else known.id
 
     @object_id.setter
     def object_id(self, object_id: int | None) -> None:
@@ -251,9 +252,8 @@ class Propagation:
         found, draft = session.candidates, session.draft
         if found is None:
             raise PromptError("There is no mask yet: click on an object first.")
-        known = draft.object_id in session.document.objects
-        number = draft.object_id if known else session.document.objects.next_id()
-        assert number is not None
+        refined = session.document.objects.get(draft.object_id or 0)
+        number = refined.id if refined else session.document.objects.next_id()
         prediction, chosen = found.prediction, found.chosen
         scores = (
             float(prediction.predicted_iou[chosen]),
@@ -261,7 +261,8 @@ class Propagation:
         )
         provenance = Provenance(session.model_name, "", draft.prompts, "propagate")
         made = new_object(number, session.class_name, provenance, scores)
-        return Target(number, {self.index: found.place()}, known, made)
+        seeds = {self.index: found.place()}
+        return Target(number, seeds, refined is not None, made)
 
     def _object_target(self, found: SegmentedObject) -> Target:
         """Return a committed object, to be followed from where a person made it."""

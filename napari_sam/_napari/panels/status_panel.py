@@ -32,7 +32,8 @@ class StatusPanel(Panel):
     def __init__(self, session: Session, link: ViewerLink) -> None:
         super().__init__()
         self._session, self._link = session, link
-        self.text = label("Ready.")
+        # The model may have begun to load before there was anyone to tell.
+        self.text = label("Loading ..." if session.is_busy else "Ready.")
         self.progress = QProgressBar()
         self.progress.setTextVisible(False)
         self.progress.setMaximumHeight(8)

@@ -65,13 +65,19 @@ class StopRules(QWidget):
         form.addRow("Missed slices", self.patience)
         form.addRow(button("Defaults", "Take the rules that measure best", self._reset))
         self._show()
-        for each in (*self.shares.values(), self.patience):
+        self.patience.valueChanged.connect(self._take)
+        for each in self.shares.values():
             each.valueChanged.connect(self._take)
 
     def _take(self) -> None:
-        values = {name: box.value() for name, box in self.shares.items()}
+        shares = {name: box.value() for name, box in self.shares.items()}
         self._propagation.settings = replace(
-            self._propagation.settings, patience=self.patience.value(), **values
+            self._propagation.settings,
+            min_predicted_iou=shares["min_predicted_iou"],
+            min_overlap=shares["min_overlap"],
+            max_area_ratio=shares["max_area_ratio"],
+            min_contrast=shares["min_contrast"],
+            patience=self.patience.value(),
         )
 
     def _reset(self) -> None:
