@@ -53,7 +53,7 @@ class LinkSettings:
     gap: int = 1
     min_slices: int = 2
     min_voxels: int = 20
-    neck: float = 0.0
+    neck: float = 0.7
     anisotropy: float = 1.0
 
     def __post_init__(self) -> None:

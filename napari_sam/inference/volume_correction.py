@@ -12,9 +12,8 @@ from napari_sam.inference.volume_result import (
     slice_iou,
 )
 
-# A mask that overlaps so much with the one found before is the same mask, and one that
-# overlaps so much is of the same object.
-SAME, ALONG = 0.9, 0.5
+# A mask that overlaps so much with the one found before is the same mask.
+SAME = 0.9
 
 
 class Earlier:
@@ -26,6 +25,8 @@ class Earlier:
         By id; empty where nothing is corrected.
     result : VolumeSegmentation
         Still holds the old masks where no new one has come yet.
+    corrected : mapping of int to set of int
+        Slices prompted or confirmed now, by object id.
     length : int
         Number of slices.
     """
@@ -34,9 +35,11 @@ class Earlier:
         self,
         before: Mapping[int, VolumeObject],
         result: VolumeSegmentation,
+        corrected: Mapping[int, set[int]],
         length: int,
     ) -> None:
         self._before = before
+        self._corrected = corrected
         self._result = result
         self._length = length
 
@@ -49,11 +52,6 @@ class Earlier:
         """Whether a new mask is the old one, so that all further ones would be too."""
         known = self.known(identifier, index)
         return known is not None and slice_iou(seen, known) >= SAME
-
-    def goes_on(self, identifier: int, index: int, seen: SliceMask) -> bool:
-        """Whether the last mask found anew is of the object found before."""
-        known = self.known(identifier, index)
-        return known is not None and slice_iou(seen, known) >= ALONG
 
     def take_back_end(self, identifier: int, direction: str) -> None:
         """Let an object end where it ended before."""
@@ -77,12 +75,17 @@ class Earlier:
             if abs(n - last) < nearest:
                 del each.slices[n]
 
-    def ways(self, identifier: int, index: int) -> tuple[int, int]:
-        """Slices to the nearest anchor that was there before, and to a new one."""
-        old = self._before[identifier].anchors
-        new = self._result.objects[identifier].anchors - old
-        first, second = (
-            min((abs(n - index) for n in anchors), default=self._length)
-            for anchors in (old, new or old)
-        )
-        return first, second
+    def ways(self, identifier: int, index: int) -> tuple[int, int] | None:
+        """Slices to the anchor that an old mask came from, and to the new one.
+
+        None where the old mask came through the slice that is corrected: it only
+        handed on what was wrong there.
+        """
+        redone = self._corrected[identifier]
+        nearest = min(redone, key=lambda n: abs(n - index))
+        step = 1 if nearest < index else -1
+        others = self._before[identifier].anchors - redone
+        beyond = [n for n in others if (n - index) * step >= 0]
+        if not beyond:
+            return None
+        return min(abs(n - index) for n in beyond), abs(nearest - index)

@@ -61,6 +61,15 @@ class SweepPlan:
                     found.setdefault(index, set()).add(identifier)
         return found
 
+    @property
+    def corrected(self) -> dict[int, set[int]]:
+        """Slices with a prompt or confirmed mask, by object id."""
+        found: dict[int, set[int]] = {}
+        for index, identifiers in self.new_anchors.items():
+            for identifier in identifiers:
+                found.setdefault(identifier, set()).add(index)
+        return found
+
 
 @dataclass(frozen=True, eq=False)
 class Request:

@@ -77,7 +77,9 @@ class Sweep:
         self._progress = progress
         self._should_cancel = should_cancel
         self._on_slice = on_slice
-        self._earlier = Earlier(plan.before, result, planes.source.length)
+        self._earlier = Earlier(
+            plan.before, result, plan.corrected, planes.source.length
+        )
         self._new = plan.new_anchors
         self._seeds: dict[tuple[int, int], Follower | None] = {}
 
@@ -265,10 +267,6 @@ class Sweep:
         del followers[identifier]
         first = index - STEP[direction] * (failures - 1)
         last = first - STEP[direction]
-        if self._earlier.goes_on(identifier, last, follower.seen):
-            # What was found before goes farther, and was the same object.
-            self._earlier.take_back_end(identifier, direction)
-            return
         self._result.objects[identifier].ended[direction] = (first, reason)
         self._earlier.forget(identifier, last, direction)
 
@@ -328,7 +326,8 @@ class Sweep:
         if old is None or new.rank > old.rank:
             return new
         if old is self._earlier.known(identifier, index):
-            return better_of(old, new, *self._earlier.ways(identifier, index))
+            since = self._earlier.ways(identifier, index)
+            return new if since is None else better_of(old, new, *since)
         anchors = self._result.objects[identifier].anchors
         ways = (
             index - max((n for n in anchors if n < index), default=index),
