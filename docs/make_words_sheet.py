@@ -38,7 +38,7 @@ SAMPLES = (
     ("em_mitochondria", "mitochondria", "nuclei"),
     ("blood_smear", "erythrocytes", "bacteria"),
     ("mixed_kinds", "worms", "neurites"),
-    ("mixed_kinds", "nuclei", "chloroplasts"),
+    ("mixed_kinds", "bacteria", "chloroplasts"),
 )
 SETS = (
     "dsb2018_fluo",
