@@ -150,18 +150,22 @@ class SliceDecoder:
         index : int
             Of the slice that it is in.
         """
-        by_contrast = self._settings.fading or self._settings.min_contrast
+        by_contrast = self._settings.by_contrast
         if not (by_contrast or self._settings.colour):
             return found
         plane = self._planes.get(index)
         contrast, known = 0.0, None
         if by_contrast:
-            contrast = first_contrast(found.seen, plane.brightness)
+            contrast = self.contrast(found.seen, index)
         if self._settings.colour and plane.colours is not None:
             region = region_around([found.seen.region], plane.brightness.shape)
             values = logits_in(found.seen, found.logits, found.frame, region)
             known = ColourModel.learn(plane.colours[region], values)
         return replace(found, contrast=contrast, colours=known)
+
+    def contrast(self, seen: SliceMask, index: int) -> float:
+        """How much a mask of slice ``index`` stands out; see `first_contrast`."""
+        return first_contrast(seen, self._planes.get(index).brightness)
 
     # Steps
 

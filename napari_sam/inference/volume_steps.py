@@ -153,6 +153,11 @@ class PropagationSettings:
         return min(max(step / math.sqrt(rows * cols), 1.0), 4.0)
 
     @property
+    def by_contrast(self) -> bool:
+        """Whether an object ends by how much it stands out."""
+        return self.fading > 0 or self.min_contrast > 0
+
+    @property
     def area_ratio(self) -> float:
         """`max_area_ratio` for slices of this thickness."""
         return float(self.max_area_ratio ** math.sqrt(self.anisotropy))

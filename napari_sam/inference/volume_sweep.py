@@ -172,7 +172,21 @@ class Sweep:
             return None
         if found is None or found.seen.record.mask is not seen.record.mask:
             found = Follower(seen)
-        return self._decoder.ready(found, index)
+        return self._compared(identifier, self._decoder.ready(found, index))
+
+    def _compared(self, identifier: int, seed: Follower) -> Follower:
+        """Judge an anchor's contrast by the most that any anchor stands out.
+
+        Else an object that is corrected where it fades would run on from there.
+        """
+        if not self._settings.by_contrast:
+            return seed
+        each = self._result.objects[identifier]
+        known = {n: each.slices[n] for n in each.anchors if n in each.slices}
+        most = max((self._decoder.contrast(m, n) for n, m in known.items()), key=abs)
+        if len(known) < 2 or not most:
+            return seed
+        return replace(seed, contrast=most, level=min(seed.contrast / most, 1.0))
 
     # Steps
 

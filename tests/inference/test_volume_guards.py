@@ -37,8 +37,11 @@ class GhostFraming(BrightFraming):
         ]
 
     def _ghost(self, prompts: PromptSet, embedding: Any) -> LowResMasks:
-        assert prompts.mask is not None and prompts.mask.frame is not None
-        logits = torch.from_numpy(np.asarray(prompts.mask.values, np.float32))[None]
+        assert prompts.mask is not None
+        values = np.asarray(prompts.mask.values)
+        if prompts.mask.frame is None:  # a mask that a person gave
+            values = np.where(values, 6.0, -6.0)
+        logits = torch.from_numpy(values.astype(np.float32))[None]
         frame = Frame((0.0, 0.0), (1.0, 1.0), embedding.image_shape)
         return LowResMasks(logits, torch.tensor([self._rating]), frame)
 
@@ -74,6 +77,18 @@ def test_an_object_does_not_run_on_after_its_end(
     # Without the guard it does.
     careless = ghostly(0.9, PropagationSettings(fading=0, min_contrast=0))
     assert len(careless.propagate(bar(), clicks_in_volume([(5, 15, 18)])).indices) == 12
+
+
+def test_an_object_corrected_where_it_fades_does_not_run_on_from_there() -> None:
+    volume = bar()
+    volume[8, 10:22, 12:26] = 30
+    segmenter = ghostly(0.9, PropagationSettings())
+    found = segmenter.propagate(volume, clicks_in_volume([(5, 15, 18)]))
+    assert found.indices == [3, 4, 5, 6, 7]
+    faint = volume[8] > 20
+    corrected = segmenter.correct(volume, found, confirmed={1: {8: faint}})
+    assert corrected.indices == [3, 4, 5, 6, 7, 8]
+    assert "fades" in corrected.objects[1].ended["forward"][1]
 
 
 def test_an_object_does_not_leak_into_a_touching_one() -> None:
