@@ -37,8 +37,8 @@ OCTAVES_SEEN = 0.6
 LEAST_WEIGHT = 0.01
 # Where objects are smaller than this, in a level's pixels, the next finer level is
 # looked at too, if they are so much of a block's foreground.
-WORTH_ENLARGING = 48.0
-ENOUGH = 0.02
+WORTH_ENLARGING = 36.0
+ENOUGH = 0.05
 # Side of the samples, in image pixels, that this is decided on.
 SURVEY_STEP = 2.0
 # The dense head gives sizes in units of so many octaves.
