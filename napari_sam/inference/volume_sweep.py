@@ -183,8 +183,10 @@ class Sweep:
             return seed
         each = self._result.objects[identifier]
         known = {n: each.slices[n] for n in each.anchors if n in each.slices}
+        if len(known) < 2:
+            return seed
         most = max((self._decoder.contrast(m, n) for n, m in known.items()), key=abs)
-        if len(known) < 2 or not most:
+        if not most:
             return seed
         return replace(seed, contrast=most, level=min(seed.contrast / most, 1.0))
 
