@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from napari_sam.geometry import mask_to_box
+from napari_sam.inference.blocks import PyramidEmbedding
 from napari_sam.inference.framing import LowResMasks
-from napari_sam.inference.postprocess import STABILITY_OFFSET
+from napari_sam.inference.postprocess import EIGHT_NEIGHBOURS, STABILITY_OFFSET
 from napari_sam.inference.predictor import SamPredictor
+from napari_sam.inference.pyramid import PyramidFraming
 from napari_sam.inference.volume_colour import ColourModel, refine_in_box
 from napari_sam.inference.volume_motion import (
     SURE_LOGIT,
@@ -31,6 +36,7 @@ from napari_sam.inference.volume_steps import (
     first_contrast,
     projected_prompts,
 )
+from napari_sam.inference.volume_views import WindowDecoder
 from napari_sam.structures import (
     BoxPrompt,
     MaskPrediction,
@@ -39,8 +45,14 @@ from napari_sam.structures import (
     Provenance,
 )
 
+if TYPE_CHECKING:
+    from napari_sam.nn.pocket import Pocket
+
 # Prompts of one slice decoded at a time: their full-size candidates are in memory.
 CHUNK = 16
+# Parts of a mask that are smaller than this share of its largest one are specks, which
+# get this logit.
+LEAST_PART, STRAY_LOGIT = 0.1, np.float32(1.0)
 # In a box, which shows what is not the object, colours count so many times more.
 BOX_COLOUR = 2.5
 
@@ -65,6 +77,10 @@ class SliceDecoder:
         self._predictor = predictor
         self._planes = planes
         self._settings = settings
+        framing = predictor.framing
+        self._windows = None
+        if isinstance(framing, PyramidFraming):
+            self._windows = WindowDecoder(cast("Pocket", predictor.model), framing)
         self._name = predictor.model.name, predictor.model.checkpoint_sha256 or ""
 
     # Anchors
@@ -212,9 +228,7 @@ class SliceDecoder:
             prompts = projected_prompts(follower, shape, self._settings)
             if prompts is not None and not prompts.is_empty:
                 asked[identifier] = prompts
-        decoded = self._predictor.framing.decode_low_res(
-            plane.embedding, list(asked.values()), False
-        )
+        decoded = self._decode(plane, list(asked.values()))
         answers: dict[int, Follower] = {}
         for identifier, each in zip(asked, decoded, strict=True):
             answer = self._answer(each, followers[identifier], plane)
@@ -222,12 +236,22 @@ class SliceDecoder:
                 answers[identifier] = answer
         return answers
 
+    def _decode(self, plane: Plane, prompts: list[PromptSet]) -> list[LowResMasks]:
+        """Decode prompts that were made from a neighbouring slice."""
+        embedding = plane.embedding
+        can_choose = all(each.box or each.mask for each in prompts)
+        if self._windows is None or plane.level is None or not can_choose:
+            return self._predictor.framing.decode_low_res(embedding, prompts, False)
+        assert isinstance(embedding, PyramidEmbedding)
+        return self._windows.decode(embedding, plane.level, prompts)
+
     def _answer(
         self, decoded: LowResMasks, follower: Follower, plane: Plane
     ) -> Follower | None:
         rating = float(decoded.predicted_iou[0].clamp(0, 1))
+        logits = without_strays(decoded.logits[0].cpu().numpy())
         drawn = self._predictor.framing.draw(
-            plane.embedding, decoded.logits[0], decoded.frame, STABILITY_OFFSET
+            plane.embedding, torch.from_numpy(logits), decoded.frame, STABILITY_OFFSET
         )
         if drawn is None:
             return None
@@ -238,7 +262,6 @@ class SliceDecoder:
             drawn.stability_score,
             Provenance(*self._name, None, "propagate"),
         )
-        logits = decoded.logits[0].cpu().numpy()
         answer = Follower(SliceMask(record, rating), logits, decoded.frame)
         if self._settings.inertia or follower.colours is not None:
             return self._fused(answer, follower, plane)
@@ -269,6 +292,25 @@ class SliceDecoder:
             frame=region_frame(region),
             colours=follower.colours,
         )
+
+
+def without_strays(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return logits without specks: parts that are far smaller than the largest one.
+
+    A speck would grow from slice to slice, and draw the object's box out to it.
+
+    Parameters
+    ----------
+    logits : ndarray of float32, shape (h, w)
+    """
+    parts, count = ndimage.label(logits > 0, structure=EIGHT_NEIGHBOURS)
+    if count < 2:
+        return logits
+    areas = np.bincount(parts.ravel())
+    is_stray = areas < LEAST_PART * areas[1:].max()
+    is_stray[0] = False
+    cleaned: NDArray[np.float32] = np.where(is_stray[parts], -STRAY_LOGIT, logits)
+    return cleaned
 
 
 def is_ambiguous(prompts: PromptSet) -> bool:

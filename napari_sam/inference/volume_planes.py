@@ -18,9 +18,10 @@ from napari_sam.inference.volume_source import (
     VolumeSource,
     volume_limits,
 )
+from napari_sam.inference.volume_views import first_level
 
 # Features that are kept at a time, in bytes.
-CACHE_BYTES = 512_000_000
+CACHE_BYTES = 384_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,11 +35,14 @@ class Plane:
         Mean of the channels after scaling, in 0..1.
     colours : ndarray of uint8, shape (rows, columns, 3), or None
         None for a grey image.
+    level : int or None
+        Of the image's pyramid, at which the slice was encoded; None without a pyramid.
     """
 
     embedding: ImageEmbedding
     brightness: NDArray[np.float32]
     colours: NDArray[np.uint8] | None = None
+    level: int | None = None
 
 
 class VolumePlanes:
@@ -128,7 +132,8 @@ class VolumePlanes:
         pixels = self._predictor.preprocess(image, **settings)
         scaled = pixels / max(1.0, float(pixels.max()))
         embedding = self._predictor.framing.encode(pixels)
-        return Plane(embedding, scaled.mean(axis=0), _colours(scaled))
+        brightness, level = scaled.mean(axis=0), first_level(embedding)
+        return Plane(embedding, brightness, _colours(scaled), level)
 
     def _trim(self) -> None:
         """Forget slices until a further one as large as the largest fits."""

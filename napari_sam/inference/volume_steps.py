@@ -18,6 +18,7 @@ from scipy.ndimage import distance_transform_edt
 
 from napari_sam.errors import PromptError
 from napari_sam.inference.volume_colour import ColourModel
+from napari_sam.inference.volume_motion import SURE_LOGIT
 from napari_sam.inference.volume_result import SliceMask, slice_iou
 from napari_sam.structures import (
     BoxPrompt,
@@ -253,7 +254,7 @@ def projected_prompts(
         return None
     mask = None
     if "mask" in settings.cues:
-        mask = _moved_mask(follower, shift, shape, settings)
+        mask = _moved_mask(follower, shift, settings)
         if not (mask.values > 0).any():
             return None
     return PromptSet(
@@ -315,10 +316,7 @@ def inner_points(mask: NDArray[np.bool_], count: int) -> NDArray[np.int64]:
 
 
 def _moved_mask(
-    follower: Follower,
-    shift: tuple[float, float],
-    shape: tuple[int, int],
-    settings: PropagationSettings,
+    follower: Follower, shift: tuple[float, float], settings: PropagationSettings
 ) -> MaskPrompt:
     if follower.logits is not None and follower.frame is not None:
         row, col = follower.frame.origin
@@ -326,13 +324,10 @@ def _moved_mask(
         frame = Frame(origin, follower.frame.step, follower.frame.shape)
         logits = follower.logits * np.float32(settings.mask_scale)
         return MaskPrompt(logits - np.float32(settings.mask_bias), frame)
-    whole = np.zeros(shape, dtype=bool)
-    rows, cols = (round(each) for each in shift)
-    places = np.argwhere(follower.seen.record.mask) + follower.seen.record.origin
-    places += np.array([rows, cols])
-    inside = ((places >= 0) & (places < shape)).all(axis=1)
-    whole[tuple(places[inside].T)] = True
-    return MaskPrompt(whole)
+    mask, (row, col) = np.pad(follower.seen.record.mask, 1), follower.seen.record.origin
+    values = np.where(mask, SURE_LOGIT, -SURE_LOGIT).astype(np.float32)
+    origin = (row - 1 + shift[0], col - 1 + shift[1])
+    return MaskPrompt(values, Frame(origin, (1.0, 1.0), mask.shape))
 
 
 @dataclass(frozen=True)

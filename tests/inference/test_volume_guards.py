@@ -10,6 +10,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from napari_sam.geometry import resample
 from napari_sam.inference.framing import LowResMasks
 from napari_sam.inference.volume import VolumeSegmenter, clicks_in_volume
 from napari_sam.inference.volume_steps import PropagationSettings
@@ -38,12 +39,11 @@ class GhostFraming(BrightFraming):
 
     def _ghost(self, prompts: PromptSet, embedding: Any) -> LowResMasks:
         assert prompts.mask is not None
+        assert prompts.mask.frame is not None
         values = np.asarray(prompts.mask.values)
-        if prompts.mask.frame is None:  # a mask that a person gave
-            values = np.where(values, 6.0, -6.0)
-        logits = torch.from_numpy(values.astype(np.float32))[None]
         frame = Frame((0.0, 0.0), (1.0, 1.0), embedding.image_shape)
-        return LowResMasks(logits, torch.tensor([self._rating]), frame)
+        logits = torch.from_numpy(resample(values, prompts.mask.frame, frame, -6.0))
+        return LowResMasks(logits[None], torch.tensor([self._rating]), frame)
 
 
 def ghostly(rating: float, settings: PropagationSettings) -> VolumeSegmenter:

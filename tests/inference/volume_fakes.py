@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from napari_sam.geometry import resample
 from napari_sam.inference.framing import ImageEmbedding, LowResMasks
 from napari_sam.inference.postprocess import DrawnMask, draw_mask
 from napari_sam.inference.preprocess import to_model_image
@@ -80,9 +81,9 @@ class BrightFraming:
             votes[row, col] = point.positive
         if prompts.mask is not None:
             values = np.asarray(prompts.mask.values) > 0
-            origin = prompts.mask.frame.origin if prompts.mask.frame else (0, 0)
-            moved = ndimage.shift(values.astype(float), origin, order=0) > 0.5
-            votes |= moved
+            frame = prompts.mask.frame or Frame((0.0, 0.0), (1.0, 1.0), values.shape)
+            whole = Frame((0.0, 0.0), (1.0, 1.0), bright.shape)
+            votes |= resample(values, frame, whole) > 0.5
         elif prompts.box is not None:
             (row0, col0), (row1, col1) = prompts.box.start, prompts.box.stop
             votes[int(row0) : int(row1), int(col0) : int(col1)] = True
