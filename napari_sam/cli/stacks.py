@@ -85,7 +85,13 @@ def read_stack(path: Path, axes: str | None = None) -> Stack:
     image = _open(path)
     chosen = (axes or told or "").upper()
     shape = tuple(image.shape)
-    if not chosen or set(chosen) - set(KNOWN_AXES):
+    strange = "".join(dict.fromkeys(each for each in chosen if each not in KNOWN_AXES))
+    if axes and strange:
+        raise ImageError(
+            f"{' and '.join(strange)} in --axes {axes} is no axis: give a letter of "
+            f"{KNOWN_AXES} for each axis of {shape}, such as ZYX."
+        )
+    if not chosen or strange:
         raise ImageError(
             f"{path.name} does not tell its axes: give --axes, such as ZYX, a letter "
             f"of {KNOWN_AXES} for each axis of {shape}."

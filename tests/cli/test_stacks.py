@@ -53,7 +53,14 @@ def test_channels_are_told_apart(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("axes", "words"), [("ZY", "fit"), ("ZZYX", "fit"), ("ZTC", "Y and X")]
+    ("axes", "words"),
+    [
+        ("ZY", "fit"),
+        ("ZZYX", "fit"),
+        ("ZTC", "Y and X"),
+        ("QQQ", "^Q in --axes QQQ is no axis"),
+        ("ZYW", "^W in --axes ZYW is no axis"),
+    ],
 )
 def test_axes_that_do_not_fit_are_refused(
     tmp_path: Path, axes: str, words: str
@@ -62,3 +69,27 @@ def test_axes_that_do_not_fit_are_refused(
     tifffile.imwrite(path, np.zeros((4, 8, 9), np.uint16), photometric="minisblack")
     with pytest.raises(ImageError, match=words):
         read_stack(path, axes)
+
+
+def test_sizes_of_an_ome_file_are_read_in_their_units(tmp_path: Path) -> None:
+    path = tmp_path / "stack.ome.tif"
+    sizes = {"PhysicalSizeX": 250.0, "PhysicalSizeXUnit": "nm"}
+    sizes |= {"PhysicalSizeY": 0.25, "PhysicalSizeYUnit": "µm"}
+    sizes |= {"PhysicalSizeZ": 0.002, "PhysicalSizeZUnit": "mm", "TimeIncrement": 30.0}
+    image = np.zeros((2, 3, 16, 18), np.uint8)
+    tifffile.imwrite(path, image, ome=True, metadata={"axes": "TZYX", **sizes})
+    stack = read_stack(path)
+    assert stack.axes == "TZYX"
+    assert stack.spacing == pytest.approx({"Z": 2.0, "Y": 0.25, "X": 0.25, "T": 30.0})
+
+
+def test_ids_that_need_ome_are_written_with_their_sizes(tmp_path: Path) -> None:
+    path = tmp_path / "labels.tif"
+    labels = np.full((2, 9, 8), 70_000)
+    write_stack(path, labels, "ZYX", {"Z": 1.5, "Y": 0.5, "X": 0.25})
+    with tifffile.TiffFile(path) as file:
+        assert file.is_ome
+        assert 'PhysicalSizeZ="1.5"' in str(file.ome_metadata)
+    stack = read_stack(path)
+    assert stack.voxel("ZYX") == (1.5, 0.5, 0.25)
+    np.testing.assert_array_equal(np.asarray(stack.image), labels)
