@@ -28,16 +28,22 @@ SLIDER_CANDIDATES = 500
 
 
 def make_image(objects: int) -> np.ndarray:
-    """A 1024 x 1024 picture of about so many nuclei."""
+    """A 1024 x 1024 picture, equally bright all over, of about so many nuclei."""
     diameter = 1024 * (0.28 / objects) ** 0.5
     rng = np.random.default_rng(0)
-    tiles = [
-        mixed(
-            rng, (512, 512), ["nuclei"], modality="fluorescence", diameter=diameter
-        ).image
-        for _ in range(4)
+    drawn = [
+        mixed(rng, (512, 512), ["nuclei"], modality="fluorescence", diameter=diameter)
+        for _ in range(24)
     ]
+    # How many a picture gets is chance, so that the nearest to a quarter are taken.
+    drawn.sort(key=lambda scene: abs(int(scene.labels.max()) - objects / 4))
+    tiles = [_stretch(scene.image) for scene in drawn[:4]]
     return np.concatenate([np.concatenate(tiles[:2], 1), np.concatenate(tiles[2:], 1)])
+
+
+def _stretch(image: np.ndarray) -> np.ndarray:
+    low, high = np.percentile(image, (1, 99.8))
+    return (np.clip((image - low) / (high - low), 0, 1) * 65535).astype(np.uint16)
 
 
 def clock(run: Callable[[], object]) -> tuple[float, float]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_sam.inference.framing import ImageEmbedding
+from napari_sam.inference.tiling import BlockKey, Tiling
 from napari_sam.nn.pocket_encoder import PocketFeatures
 from napari_sam.nn.pocket_prompts import MASK_STRIDE, STRIDE
 from napari_sam.structures import Frame
@@ -27,18 +28,12 @@ from napari_sam.structures import Frame
 if TYPE_CHECKING:
     from napari_sam.nn.pocket import Pocket
 
-# Blocks have such a core, and around it a margin that holds half a window and context.
-# Large cores share more of their margins; small ones answer a first click sooner. So
-# levels finer than the image have small ones, whose objects lie here and there, and so
-# has an image with no side longer than SMALL_IMAGE.
-CORE = 512
-SMALL_CORE = 256
-SMALL_IMAGE = 1536
-MARGIN = 160
 # The fields of `PocketFeatures`, in order.
 PARTS = ("embedding", "skip4", "skip2", "dense")
 # Of the features of one image.
 KEPT_BYTES = 500_000_000
+
+Wanted = Callable[[NDArray[np.float64]], bool]
 
 
 @dataclass(frozen=True)
@@ -79,15 +74,13 @@ class PyramidEmbedding(ImageEmbedding):
     pixels : ndarray of float32, shape (3, H, W)
         In 0..1.
     blocks : OrderedDict
-        Features by (level, block row, block column), the least recently used first.
+        Features by `BlockKey`, the least recently used first.
     lock : Lock
         Held while blocks are looked up or added.
     """
 
     pixels: NDArray[np.float32]
-    blocks: OrderedDict[tuple[int, int, int], PocketFeatures] = field(
-        default_factory=OrderedDict
-    )
+    blocks: OrderedDict[BlockKey, PocketFeatures] = field(default_factory=OrderedDict)
     lock: Lock = field(default_factory=Lock)
 
     @property
@@ -131,22 +124,13 @@ class BlockEncoder:
     def prepare(self, embedding: PyramidEmbedding) -> None:
         """Encode the finest level, but none above 0, that a single block holds."""
         level, shape = 0, embedding.image_shape
-        while not all(_tiling(level, shape).is_whole(side) for side in shape):
+        while Tiling.of(level, shape).grid != (1, 1):
             level -= 1
-        self._block(embedding, (level, 0, 0))
+        self._block(embedding, BlockKey(level, 0, 0))
 
     def crop(self, embedding: PyramidEmbedding, view: View) -> PocketFeatures:
         """The features of one window."""
-        half = self._window // 2
-        tiling = _tiling(view.level, embedding.image_shape)
-        block_row, block_col = (
-            min((edge + half) // tiling.core, tiling.last(side))
-            for edge, side in zip(
-                (view.row, view.col), embedding.image_shape, strict=True
-            )
-        )
-        features = self._block(embedding, (view.level, block_row, block_col))
-        start = tiling.start(block_row), tiling.start(block_col)
+        features, start = self._around(embedding, view)
         row, col = view.row - start[0], view.col - start[1]
         size = self._window
         return PocketFeatures(
@@ -166,46 +150,73 @@ class BlockEncoder:
             )
         )
 
-    def block_grid(self, embedding: PyramidEmbedding, level: int) -> tuple[int, int]:
-        """Number of blocks of a level, down and across."""
-        tiling = _tiling(level, embedding.image_shape)
-        rows, cols = (tiling.last(side) + 1 for side in embedding.image_shape)
-        return rows, cols
+    def _around(
+        self, embedding: PyramidEmbedding, view: View
+    ) -> tuple[PocketFeatures, tuple[int, int]]:
+        """Features of a block that holds a window, and its corner in level pixels."""
+        half = self._window // 2
+        for is_wide in (True, False):
+            tiling = Tiling.of(view.level, embedding.image_shape, is_wide)
+            key = tiling.block_at(view.row + half, view.col + half)
+            # A wide block serves if it is there; for a window only a small one is made.
+            if not is_wide or key in embedding.blocks:
+                break
+        return self._block(embedding, key), tiling.corner(key)
 
-    def core_side(self, embedding: PyramidEmbedding, level: int) -> float:
-        """Side of a block's core in image pixels; a block may be alone and larger."""
-        return _tiling(level, embedding.image_shape).core * 2.0**-level
+    def wanted_blocks(
+        self, embedding: PyramidEmbedding, level: int, wanted: Wanted
+    ) -> list[BlockKey]:
+        """Blocks that cover what is wanted of a level with the least to encode.
 
-    def dense_block(
-        self, embedding: PyramidEmbedding, level: int, block: tuple[int, int]
-    ) -> DenseBlock:
-        """What the dense head says of one block of `block_grid`."""
-        dense = self._block(embedding, (level, *block)).dense[0].cpu().numpy()
-        sample = MASK_STRIDE * 2.0**-level
-        tiling = _tiling(level, embedding.image_shape)
-        origin, shape, core = [], [], []
-        for axis, (index, side) in enumerate(
-            zip(block, embedding.image_shape, strict=True)
-        ):
-            start, whole = tiling.start(index), math.ceil(side / sample)
-            first = start // MASK_STRIDE
-            length = min(dense.shape[axis + 1], whole - first)
-            low = index * tiling.core // MASK_STRIDE - first
-            is_last = index == tiling.last(side)
-            high = length if is_last else low + tiling.core // MASK_STRIDE
-            origin.append(first * sample)
-            shape.append(length)
-            core.append((low, high))
-        (row0, row1), (col0, col1) = core
+        Parameters
+        ----------
+        embedding : PyramidEmbedding
+        level : int
+        wanted : callable
+            Says of a box, [[row0, col0], [row1, col1]] in image pixels, whether it is
+            wanted.
+
+        Returns
+        -------
+        list of BlockKey
+            Their cores do not overlap.
+        """
+        shape = embedding.image_shape
+        small, wide = Tiling.of(level, shape), Tiling.of(level, shape, is_wide=True)
+        parts: dict[BlockKey, list[BlockKey]] = {}
+        for key in small.all_keys():
+            if wanted(small.core_box(key)):
+                parts.setdefault(wide.around(small, key), []).append(key)
+        chosen = []
+        for whole, keys in parts.items():
+            new = [key for key in keys if key not in embedding.blocks]
+            cost = sum(small.pixels(key, self._window) for key in new)
+            is_cheaper = wide.pixels(whole, self._window) < cost
+            chosen += [whole] if is_cheaper or whole in embedding.blocks else keys
+        return chosen
+
+    def dense_block(self, embedding: PyramidEmbedding, key: BlockKey) -> DenseBlock:
+        """What the dense head says of one block."""
+        dense = self._block(embedding, key).dense[0].cpu().numpy()
+        tiling = Tiling.of(key.level, embedding.image_shape, key.is_wide)
+        sample = MASK_STRIDE * 2.0**-key.level
+        first = [start // MASK_STRIDE for start in tiling.corner(key)]
+        whole = [math.ceil(side / sample) for side in embedding.image_shape]
+        shape = [
+            min(length, end - start)
+            for length, end, start in zip(dense.shape[1:], whole, first, strict=True)
+        ]
+        core = np.round(tiling.core_box(key) / sample).astype(int) - first
+        core[1] = np.where(tiling.is_last(key), shape, core[1])
+        (row0, col0), (row1, col1) = core.tolist()
+        origin = first[0] * sample, first[1] * sample
         return DenseBlock(
             dense[:, : shape[0], : shape[1]].astype(np.float32),
-            Frame((origin[0], origin[1]), (sample, sample), (shape[0], shape[1])),
+            Frame(origin, (sample, sample), (shape[0], shape[1])),
             (row0, col0, row1, col1),
         )
 
-    def _block(
-        self, embedding: PyramidEmbedding, key: tuple[int, int, int]
-    ) -> PocketFeatures:
+    def _block(self, embedding: PyramidEmbedding, key: BlockKey) -> PocketFeatures:
         """The features of one block, encoded at its first use."""
         with embedding.lock:
             if key not in embedding.blocks:
@@ -218,17 +229,13 @@ class BlockEncoder:
 
     @torch.no_grad()
     def _encode_block(
-        self, embedding: PyramidEmbedding, key: tuple[int, int, int]
+        self, embedding: PyramidEmbedding, key: BlockKey
     ) -> PocketFeatures:
-        level, *block = key
         pixels = embedding.pixels
-        tiling = _tiling(level, embedding.image_shape)
-        spans = [
-            tiling.span(index, side, self._window)
-            for index, side in zip(block, embedding.image_shape, strict=True)
-        ]
+        tiling = Tiling.of(key.level, embedding.image_shape, key.is_wide)
+        spans = tiling.spans(key, self._window)
         rows, cols = (
-            _image_indices(span, level, side)
+            _image_indices(span, key.level, side)
             for span, side in zip(spans, embedding.image_shape, strict=True)
         )
         part = torch.from_numpy(pixels[:, rows[:, None], cols])[None]
@@ -248,11 +255,11 @@ class BlockEncoder:
 
 
 def pack_blocks(embedding: PyramidEmbedding) -> dict[str, Tensor]:
-    """The tensors of all blocks encoded so far, named "level/row/column/part"."""
+    """The tensors of all blocks encoded so far, named "level/row/column/wide/part"."""
     with embedding.lock:
         blocks = list(embedding.blocks.items())
     return {
-        "/".join(map(str, (*key, part))): getattr(features, part)
+        "/".join(map(str, (*map(int, key), part))): getattr(features, part)
         for key, features in blocks
         for part in PARTS
     }
@@ -260,13 +267,15 @@ def pack_blocks(embedding: PyramidEmbedding) -> dict[str, Tensor]:
 
 def unpack_blocks(
     packed: Mapping[str, Tensor], device: torch.device
-) -> OrderedDict[tuple[int, int, int], PocketFeatures]:
+) -> OrderedDict[BlockKey, PocketFeatures]:
     """The blocks that `pack_blocks` named, on a device."""
-    keys = {tuple(map(int, name.split("/")[:3])) for name in packed}
-    blocks: OrderedDict[tuple[int, int, int], PocketFeatures] = OrderedDict()
-    for level, row, col in sorted(keys):
-        parts = (packed[f"{level}/{row}/{col}/{part}"] for part in PARTS)
-        blocks[level, row, col] = PocketFeatures(
+    names = sorted({name.rpartition("/")[0] for name in packed})
+    blocks: OrderedDict[BlockKey, PocketFeatures] = OrderedDict()
+    for name in names:
+        # Files of earlier versions, which had no wide blocks, name three numbers.
+        level, row, col, *wide = map(int, name.split("/"))
+        parts = (packed[f"{name}/{part}"] for part in PARTS)
+        blocks[BlockKey(level, row, col, bool(wide and wide[0]))] = PocketFeatures(
             # As the encoder gives them.
             *(
                 part.to(device).contiguous(memory_format=torch.channels_last)
@@ -284,43 +293,6 @@ def autocast(model: Pocket) -> torch.autocast:
 
 def _nbytes(features: PocketFeatures) -> int:
     return sum(getattr(features, part).nbytes for part in PARTS)
-
-
-@dataclass(frozen=True)
-class _Tiling:
-    """How one level is cut into blocks, along each axis; sides in image pixels."""
-
-    level: int
-    core: int
-    alone: int
-
-    def is_whole(self, side: int) -> bool:
-        """Whether one block holds all of a side."""
-        return side * 2.0**self.level <= self.alone
-
-    def last(self, side: int) -> int:
-        """Index of the last block."""
-        if self.is_whole(side):
-            return 0
-        return math.ceil(side * 2.0**self.level / self.core) - 1
-
-    def start(self, index: int) -> int:
-        """Where a block starts, in level pixels."""
-        return max(index * self.core - MARGIN, 0)
-
-    def span(self, index: int, side: int, window: int) -> tuple[int, int]:
-        """Start and stop of a block, in level pixels, a multiple of 32."""
-        length = max(math.ceil(side * 2.0**self.level), window)
-        end = length if self.is_whole(side) else (index + 1) * self.core + MARGIN
-        start = self.start(index)
-        return start, start + 32 * math.ceil((min(end, length) - start) / 32)
-
-
-def _tiling(level: int, shape: tuple[int, int]) -> _Tiling:
-    core = SMALL_CORE if level > 0 or max(shape) <= SMALL_IMAGE else CORE
-    # What a level up to the image's own may hold in one block: `prepare` encodes that.
-    alone = (core if level > 0 else CORE) + 2 * MARGIN
-    return _Tiling(level, core, alone)
 
 
 def _image_indices(span: tuple[int, int], level: int, side: int) -> NDArray[np.intp]:

@@ -29,6 +29,7 @@ from napari_sam.inference.regions import (
     find_regions,
     usual_size,
 )
+from napari_sam.inference.tiling import BlockKey
 from napari_sam.structures import Frame
 
 # A level counts less by exp(-1/2) where objects are this many octaves larger or smaller
@@ -258,12 +259,12 @@ def look(
     """
     level = framing.coarsest_level(embedding)
     survey = Mixture(_grid(embedding.image_shape, SURVEY_STEP), WANTED_SIZE)
-    wanted = list(np.ndindex(*framing.blocks.block_grid(embedding, level)))
+    wanted = framing.blocks.wanted_blocks(embedding, level, lambda _box: True)
     done, total = 0, len(wanted)
     while wanted:
-        for block in wanted:
+        for key in wanted:
             report(done, total)
-            seen = _read(framing.blocks.dense_block(embedding, level, block), level)
+            seen = _read(framing.blocks.dense_block(embedding, key), level)
             survey.add(seen)
             yield seen
             done += 1
@@ -292,21 +293,13 @@ def _worth_a_look(
     embedding: PyramidEmbedding,
     survey: Mixture,
     level: int,
-) -> list[tuple[int, int]]:
+) -> list[BlockKey]:
     """Blocks of a level that the coarser ones show to be needed."""
     if level > FINEST_LEVEL:
         return []
-    grid = framing.blocks.block_grid(embedding, level)
-    if level <= 0:
-        return list(np.ndindex(*grid))
-    side = framing.blocks.core_side(embedding, level)
     size = WORTH_ENLARGING * 2.0 ** (1 - level)
-    needed = []
-    for block in np.ndindex(*grid):
-        start = np.array(block) * side
-        # The last block goes on to the edge.
-        is_last = np.add(block, 1) == grid
-        stop = np.where(is_last, embedding.image_shape, start + side)
-        if survey.share_below(size, np.array([start, stop])) >= ENOUGH:
-            needed.append((block[0], block[1]))
-    return needed
+
+    def is_needed(box: NDArray[np.float64]) -> bool:
+        return level <= 0 or survey.share_below(size, box) >= ENOUGH
+
+    return framing.blocks.wanted_blocks(embedding, level, is_needed)

@@ -10,10 +10,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy import ndimage
-from skimage.morphology import local_maxima, reconstruction
-from skimage.segmentation import watershed
 
 from napari_sam.geometry import Box, frame_to_image
+from napari_sam.inference.basins import find_basins
 from napari_sam.inference.postprocess import DrawnMask, draw_mask
 from napari_sam.structures import Frame
 
@@ -165,8 +164,7 @@ def find_regions(maps: DenseMaps, splitting: Splitting) -> list[Region]:
     distance = (maps.centre + maps.boundary) / 2
     height: Map = (maps.foreground * distance).astype(np.float32)
     smooth = ndimage.gaussian_filter(height, splitting.smoothing)
-    seeds = _find_seeds(smooth, inside, splitting.prominence)
-    labels = watershed(-smooth, seeds, mask=inside)  # type: ignore[no-untyped-call]
+    labels, seeds = find_basins(smooth, inside, splitting.prominence)
     return list(_cut_out(labels, seeds, height, maps))
 
 
@@ -202,35 +200,23 @@ def _iou(one: Region, other: Region) -> float:
     return both / (np.count_nonzero(one.mask) + np.count_nonzero(other.mask) - both)
 
 
-def _find_seeds(
-    height: Map, inside: NDArray[np.bool_], prominence: float
-) -> NDArray[np.int32]:
-    """Label the peaks that stand out enough."""
-    lowered = reconstruction(height - prominence, height)  # type: ignore[no-untyped-call]
-    peaks = local_maxima(lowered)  # type: ignore[no-untyped-call]
-    seeds, _ = ndimage.label(peaks & inside, np.ones((3, 3), bool))
-    labelled: NDArray[np.int32] = seeds
-    return labelled
-
-
 def _cut_out(
-    labels: NDArray[np.int32], seeds: NDArray[np.int32], height: Map, maps: DenseMaps
+    labels: NDArray[np.int32],
+    seeds: Sequence[tuple[int, int]],
+    height: Map,
+    maps: DenseMaps,
 ) -> Iterator[Region]:
-    places, size = ndimage.find_objects(seeds), maps.log_size
-    for index, place in enumerate(ndimage.find_objects(labels), start=1):
-        if place is None:
-            continue
+    size = maps.log_size
+    places = ndimage.find_objects(labels)
+    for index, (place, seed) in enumerate(zip(places, seeds, strict=True), start=1):
         mask = labels[place] == index
         if height[place][mask].max() < PEAK_HEIGHT:
             continue
-        peak = np.argwhere(seeds[places[index - 1]] == index)
-        row, col = peak[len(peak) // 2]
-        corner = places[index - 1]
         rows, cols = place
         yield Region(
             mask,
             (rows.start, cols.start, rows.stop, cols.stop),
-            (int(corner[0].start + row), int(corner[1].start + col)),
+            seed,
             maps.frame,
             float(maps.foreground[place][mask].mean()),
             None if size is None else float(np.median(size[place][mask])),

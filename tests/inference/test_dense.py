@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from napari_sam.inference.blocks import BlockEncoder, DenseBlock, PyramidEmbedding
 from napari_sam.inference.dense import MOST_SAMPLES, DenseFinder, look, mix_levels
 from napari_sam.inference.pyramid import PyramidFraming
+from napari_sam.inference.tiling import BlockKey, Tiling
 from napari_sam.nn.pocket import Pocket
 from napari_sam.structures import Frame
 from napari_sam.training.targets import dense_targets
@@ -30,19 +31,18 @@ class KnowingBlocks:
     labels: NDArray[np.int32]
     core: int = 256
 
-    def block_grid(self, _embedding: Any, level: int) -> tuple[int, int]:
-        rows, cols = (
-            max(1, -(-int(side * 2.0**level) // self.core))
-            for side in self.labels.shape
-        )
-        return rows, cols
+    def wanted_blocks(self, _embedding: Any, level: int, wanted: Any) -> list[BlockKey]:
+        side = self.core * 2.0**-level
+        grid = (max(1, -(-length // int(side))) for length in self.labels.shape)
+        corners = {index: np.array(index) * side for index in np.ndindex(*grid)}
+        return [
+            BlockKey(level, *index)
+            for index, corner in corners.items()
+            if wanted(np.stack([corner, np.minimum(corner + side, self.labels.shape)]))
+        ]
 
-    def core_side(self, _embedding: Any, level: int) -> float:
-        return self.core * 2.0**-level
-
-    def dense_block(
-        self, embedding: Any, level: int, block: tuple[int, int]
-    ) -> DenseBlock:
+    def dense_block(self, embedding: Any, key: BlockKey) -> DenseBlock:
+        level, *block, _ = key
         step = 2.0 * 2.0**-level
         rows, cols = (
             ((np.arange(int(side / step)) + 0.5) * step).astype(int)
@@ -135,8 +135,8 @@ def test_blocks_of_the_model_fit_together(monkeypatch: pytest.MonkeyPatch) -> No
     framing = PyramidFraming(Pocket().eval())
     shape = (700, 1100)
 
-    def dense(self: BlockEncoder, embedding: Any, level: int, block: Any) -> DenseBlock:
-        found = inner(self, embedding, level, block)
+    def dense(self: BlockEncoder, embedding: Any, key: BlockKey) -> DenseBlock:
+        found = inner(self, embedding, key)
         rows, cols = (
             origin + (np.arange(length) + 0.5) * step
             for origin, length, step in zip(
@@ -155,15 +155,9 @@ def test_blocks_of_the_model_fit_together(monkeypatch: pytest.MonkeyPatch) -> No
 
         return type("Features", (), {"dense": torch.from_numpy(dense)})
 
-    def framing_spans(embedding: Any, key: Any) -> list[int]:
-        from napari_sam.inference.blocks import _tiling
-
-        tiling = _tiling(key[0], embedding.image_shape)
-        spans = [
-            tiling.span(index, side, 256)
-            for index, side in zip(key[1:], embedding.image_shape, strict=True)
-        ]
-        return [stop - start for start, stop in spans]
+    def framing_spans(embedding: Any, key: BlockKey) -> list[int]:
+        tiling = Tiling.of(key.level, embedding.image_shape, key.is_wide)
+        return [stop - start for start, stop in tiling.spans(key, 256)]
 
     inner = BlockEncoder.dense_block
     monkeypatch.setattr(BlockEncoder, "dense_block", dense)

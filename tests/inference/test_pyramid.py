@@ -16,6 +16,7 @@ from napari_sam.geometry import image_to_frame
 from napari_sam.inference.blocks import BlockEncoder, PyramidEmbedding, View
 from napari_sam.inference.predictor import SamPredictor
 from napari_sam.inference.pyramid import PyramidFraming
+from napari_sam.inference.tiling import Tiling
 from napari_sam.nn.pocket import Pocket
 from napari_sam.structures import BoxPrompt, Frame, MaskPrompt, PointPrompt, PromptSet
 
@@ -93,12 +94,12 @@ def test_a_window_is_the_same_in_one_block_and_in_many(
     view = FRAMING._view_at(embedding, (edge, edge), level)
     cut = BLOCKS.crop(embedding, view)
     for name in ("CORE", "SMALL_CORE"):
-        monkeypatch.setattr(f"napari_sam.inference.blocks.{name}", 4096)
+        monkeypatch.setattr(f"napari_sam.inference.tiling.{name}", 4096)
     whole = BLOCKS.crop(PyramidEmbedding(shape, "pocket", pixels), view)
     inner = slice(4, -4)
     difference = (cut.embedding - whole.embedding)[:, :, inner, inner].abs()
     assert difference.mean() < 0.02 * whole.embedding.std()
-    assert list(embedding.blocks) == [(level, 1, 1)]
+    assert list(embedding.blocks) == [(level, 1, 1, False)]
 
 
 def test_a_first_click_on_a_small_object_encodes_little() -> None:
@@ -109,6 +110,39 @@ def test_a_first_click_on_a_small_object_encodes_little() -> None:
         (features,) = embedding.blocks.values()
         side = max(features.dense.shape[-2:]) * 2
         assert side <= 576, f"level {level}"
+
+
+def test_looking_at_all_of_an_image_encodes_wide_blocks() -> None:
+    embedding = blank((1024, 1024))
+    for level in (0, 1, 2):
+        everywhere = BLOCKS.wanted_blocks(embedding, level, lambda _box: True)
+        assert {key.is_wide for key in everywhere} == {True}
+        pixels = sum(
+            Tiling.of(level, (1024, 1024), is_wide=True).pixels(key, MODEL.window)
+            for key in everywhere
+        )
+        assert pixels <= 1.75 * (1024 * 2**level) ** 2
+        (here,) = BLOCKS.wanted_blocks(
+            embedding, level, lambda box: bool(box[0].max() == 0)
+        )
+        assert here == (level, 0, 0, False)
+
+
+def test_a_window_is_cut_out_of_a_wide_block_that_is_there() -> None:
+    shape = (600, 900)
+    pixels = np.random.default_rng(0).random((3, *shape), dtype=np.float32)
+    embedding = PyramidEmbedding(shape, "pocket", pixels)
+    view = FRAMING._view_at(embedding, (300.0, 600.0), 1)
+    small = BLOCKS.crop(embedding, view)
+    embedding.blocks.clear()
+    for key in BLOCKS.wanted_blocks(embedding, 1, lambda _box: True):
+        BLOCKS.dense_block(embedding, key)
+    keys = list(embedding.blocks)
+    wide = BLOCKS.crop(embedding, view)
+    assert sorted(embedding.blocks) == sorted(keys)
+    inner = slice(4, -4)
+    difference = (small.embedding - wide.embedding)[:, :, inner, inner].abs()
+    assert difference.mean() < 0.02 * wide.embedding.std()
 
 
 def test_blocks_are_counted_and_the_oldest_given_up(
