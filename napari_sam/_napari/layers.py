@@ -31,6 +31,7 @@ MASK_VALUE, HOVER_VALUE = 1, 2
 # Labels above this size are kept sparsely.
 LARGEST_DENSE = 2 << 30
 POINT_PIXELS = 10
+POSITIVE_SYMBOL, NEGATIVE_SYMBOL = "disc", "x"
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def draw_mask(layer: Labels, view: ImageView, mask: NDArray[Any] | None) -> None
 
 def make_points_layer(image: Image, colours: Colours) -> Points:
     """Return the layer of the draft's points, empty."""
-    return Points(
+    layer = Points(
         np.zeros((0, image.ndim)),
         ndim=image.ndim,
         name=POINTS_NAME,
@@ -102,10 +103,11 @@ def make_points_layer(image: Image, colours: Colours) -> Points:
         face_color=colours.positive,
         border_color="white",
         border_width=0.15,
-        features={"positive": np.zeros(0, bool)},
-        feature_defaults={"positive": True},
         **common_transform(image),
     )
+    # Of points that are added with napari's own tool.
+    layer.current_symbol, layer.current_face_color = POSITIVE_SYMBOL, colours.positive
+    return layer
 
 
 def draw_points(
@@ -124,19 +126,27 @@ def draw_points(
         Of the same length.
     colours : Colours
     """
-    layer.selected_data = set()
-    # At each of these events the viewer measures all layers anew, which takes longer
-    # than all the rest; prompts lie inside the image, so that nothing changes.
-    with layer.events.data.blocker():
+    signs = [each.positive for each in points]
+    if signs == signs_of(layer) and np.array_equal(layer.data, positions):
+        return
+    # At each event the viewer draws, or even measures all layers anew, which takes
+    # longer than all the rest; prompts lie inside the image, so that its extent stays.
+    with layer.events.blocker_all():
+        layer.selected_data = set()
         layer.data = positions
-    if points:
-        layer.features = {"positive": [each.positive for each in points]}
-        layer.face_color = [
-            colours.positive if each.positive else colours.negative for each in points
-        ]
-        layer.symbol = ["disc" if each.positive else "x" for each in points]
-        layer.size = POINT_PIXELS
-    layer.feature_defaults = {"positive": True}
+        if points and signs != signs_of(layer):
+            layer.face_color = [
+                colours.positive if sign else colours.negative for sign in signs
+            ]
+            layer.symbol = [
+                POSITIVE_SYMBOL if sign else NEGATIVE_SYMBOL for sign in signs
+            ]
+    layer.refresh(thumbnail=False, extent=False)
+
+
+def signs_of(layer: Points) -> list[bool]:
+    """Return whether each point of our layer is positive: its symbol says so."""
+    return [str(symbol) != NEGATIVE_SYMBOL for symbol in layer.symbol]
 
 
 def make_boxes_layer(image: Image, colours: Colours) -> Shapes:

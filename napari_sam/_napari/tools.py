@@ -142,11 +142,11 @@ class Tools:
         plane = self._session.shown_plane
         if self._writing or plane is None or event.action not in EDITS:
             return
-        flags = list(self.points.features["positive"])
+        signs = ours.signs_of(self.points)
         places = plane.from_array(np.asarray(self.points.data))
         points = tuple(
-            PointPrompt((float(row), float(col)), bool(positive))
-            for (row, col), positive in zip(places, flags, strict=True)
+            PointPrompt((float(row), float(col)), positive)
+            for (row, col), positive in zip(places, signs, strict=True)
         )
         self._session.set_points(points, "edit points")
 

@@ -7,7 +7,7 @@ as objects, never looked up by name, so that a user may rename, move or delete t
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 SETTLE_MS = 150
 # A little less than a tenth of a second: previews come ten a second, timers late.
 MASK_MS = 80
+# So long a prompt waits for its mask, so that both are drawn at once.
+TOGETHER_MS = 90
 # The objects are drawn for at most one part in so many of the time.
 RESTS = 4
 DEFAULT_COLOURS = ours.Colours()
@@ -94,6 +96,7 @@ class ViewerLink:
         self.pointing = Pointing(self)
         self._gestures = Gestures(self.pointing)
         self._draw_mask = Throttle(self._show_mask, MASK_MS)
+        self._draw_prompts = Debounce(self._show_prompts, TOGETHER_MS)
         # Labels of a volume in 3D take long to draw.
         self._refresh_objects = Throttle(self._show_objects, rest=RESTS)
         self._settle = Debounce(self._settled, SETTLE_MS)
@@ -101,6 +104,7 @@ class ViewerLink:
         self._activate_soon = Debounce(lambda _: self.activate(), 0)
         self._waiting = (
             self._activate_soon,
+            self._draw_prompts,
             self._draw_mask,
             self._refresh_objects,
             self._settle,
@@ -287,7 +291,7 @@ class ViewerLink:
             (camera.events.center, self._moved),
             (camera.events.zoom, self._moved),
             (events.mask, self._draw_mask),
-            (events.prompts, self._show_prompts),
+            (events.prompts, self._prompts_changed),
             (events.objects, self._objects_changed),
             (events.labels, self._refresh_objects),
             (events.view, self._show_view),
@@ -396,6 +400,10 @@ class ViewerLink:
         finally:
             self._busy_with_layers = before
 
+    def _unlisted(self) -> AbstractContextManager[object]:
+        """Keep from the layer list what it would only be drawn anew for."""
+        return self._viewer.layers.events.blocker_all()
+
     def _own_layers(self) -> list[Any]:
         tools = self._tools.layers if self._tools else []
         results = [each.objects_layer for each in self._work.values()]
@@ -447,9 +455,17 @@ class ViewerLink:
     def _show_mask(self, candidates: Candidates | None) -> None:
         if self._tools is None:
             return
+        self._draw_prompts.flush()
         if self._tools.mask is None and candidates is not None:
             self._make_tools()
-        self._tools.draw_mask(candidates)
+        with self._unlisted():
+            self._tools.draw_mask(candidates)
+
+    def _prompts_changed(self, draft: Draft) -> None:
+        self._draw_prompts(draft)
+        if not self.session.is_busy:
+            # No mask of theirs is on its way.
+            self._draw_prompts.flush()
 
     def _show_prompts(self, draft: Draft) -> None:
         if self._tools is None:
@@ -457,7 +473,8 @@ class ViewerLink:
         if draft.prompts.box is not None and self._tools.boxes is None:
             self._make_tools()
         else:
-            self._tools.draw_prompts(draft)
+            with self._unlisted():
+                self._tools.draw_prompts(draft)
 
     def _objects_changed(self) -> None:
         self._table_is_old = True

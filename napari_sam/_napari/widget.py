@@ -29,6 +29,7 @@ from napari_sam._napari.panels.parts import label
 from napari_sam._napari.panels.prompts_panel import PromptsPanel
 from napari_sam._napari.panels.section import Section
 from napari_sam._napari.panels.status_panel import RED, StatusPanel
+from napari_sam._napari.panels.still import Still
 from napari_sam._napari.panels.text_panel import TextPanel
 from napari_sam._napari.panels.volume_panel import VolumePanel
 from napari_sam._napari.preferences import Preferences, read_preferences
@@ -157,7 +158,7 @@ class SamWidget(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(scroll, 1)
-        layout.addWidget(self.status)
+        layout.addWidget(Still(self.status))
         self.setMinimumWidth(NARROW)
 
     def _follow_image(self) -> None:
@@ -180,7 +181,8 @@ class SamWidget(QWidget):
     def _load(self, wanted: Preferences) -> None:
         """Load the preferred model."""
         self.session.overlap = wanted.overlap
-        self.session.engine.worker.cache_bytes = wanted.cache_bytes
+        worker = self.session.engine.worker
+        worker.cache_bytes, worker.spare_cores = wanted.cache_bytes, 1
         state = model_state(wanted.model)
         name = wanted.model if state.is_here else DEFAULT_MODEL
         self.session.load_model(ModelChoice(name, wanted.device, wanted.dtype))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from napari_sam.inference.predictor import SamPredictor
 
 # Parts of an image that are prepared in pauses: one about every so many samples.
-PROBE_PITCH = 192
+PROBE_PITCH = 128
 MOST_PROBES = 64
 # Takes masks, and whether no better ones follow; None if there are none.
 Answer = Callable[[MaskPrediction | None, bool], None]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -64,6 +65,9 @@ class Worker:
     ----------
     cache_bytes : int
         Features of a stack's slices that are kept.
+    spare_cores : int
+        Cores that torch leaves alone while it answers prompts, for whoever draws the
+        window: its threads wait for each other, so that one held up holds up all.
     """
 
     def __init__(self, say: Callable[[str], None]) -> None:
@@ -72,6 +76,7 @@ class Worker:
         self._embeddings: OrderedDict[Hashable, ImageEmbedding] = OrderedDict()
         self._stack: tuple[Hashable, VolumePlanes] | None = None
         self.cache_bytes = 512_000_000
+        self.spare_cores = 0
 
     @property
     def predictor(self) -> SamPredictor:
@@ -147,11 +152,12 @@ class Worker:
             As `SamPredictor`.
         """
         inner = to_view(prompts, view)
-        steps = self._guarded(lambda: self._first_step(view, inner, multimask_output))
+        first = partial(self._first_step, view, inner, multimask_output)
+        steps = self._answer(first)
         while steps is not None:
             prediction, others = steps
             yield tidy(prediction)
-            steps = self._guarded(partial(_next_step, others))
+            steps = self._answer(partial(_next_step, others))
 
     def _first_step(
         self, view: ImageView, inner: PromptSet, multimask_output: bool
@@ -169,7 +175,7 @@ class Worker:
         """
         self.embed(view)
         prompts = PromptSet(points=(PointPrompt(position),))
-        self._guarded(lambda: self.predictor.predict(prompts))
+        self._answer(lambda: self.predictor.predict(prompts))
 
     def reads_ahead(self) -> bool:
         """Whether the model encodes parts of an image only when they are looked at."""
@@ -288,6 +294,11 @@ class Worker:
             gamma=shown.gamma,
         )
 
+    def _answer(self, work: Callable[[], T]) -> T:
+        """Do work beside which the window is drawn."""
+        with _fewer_threads(self.spare_cores):
+            return self._guarded(work)
+
     def _guarded(self, work: Callable[[], T]) -> T:
         """Do work; if the device has no memory left, do it on the CPU."""
         try:
@@ -309,6 +320,18 @@ class Worker:
         self._say(f"{name}: the device is out of memory, so it goes on on the CPU.")
         self._predictor = None
         self.use(SamPredictor(create_model(name, device="cpu")))
+
+
+@contextmanager
+def _fewer_threads(count: int) -> Iterator[None]:
+    import torch
+
+    usual = torch.get_num_threads()
+    torch.set_num_threads(max(1, usual - count))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(usual)
 
 
 def _next_step(steps: Iterator[MaskPrediction]) -> Step | None:

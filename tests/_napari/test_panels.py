@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 from napari.components import ViewerModel
-from qtpy.QtWidgets import QLabel
+from qtpy.QtCore import QEvent, QObject
+from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from napari_sam._napari.keybindings import KEYS
 from napari_sam._napari.models import model_states
@@ -19,9 +20,11 @@ from napari_sam._napari.panels.export_panel import ExportPanel
 from napari_sam._napari.panels.help_panel import HelpPanel
 from napari_sam._napari.panels.image_panel import ImagePanel
 from napari_sam._napari.panels.objects_panel import ObjectsPanel
+from napari_sam._napari.panels.parts import label
 from napari_sam._napari.panels.prompts_panel import PromptsPanel
 from napari_sam._napari.panels.section import Section
 from napari_sam._napari.panels.status_panel import StatusPanel
+from napari_sam._napari.panels.still import Still
 from napari_sam._napari.preferences import Preferences, read_preferences
 from napari_sam.errors import PromptError
 from napari_sam.session.journal import Journal
@@ -116,6 +119,66 @@ def test_an_error_is_said_in_red_and_no_nonsense_after_it(
     panel.close_panel()
 
 
+def test_only_work_that_lasts_is_told_of(link: Any, qtbot: Any) -> None:
+    panel = StatusPanel(link.session, link)
+    qtbot.addWidget(panel)
+    events = link.session.events
+    for text in ("Segmenting ...", "Reading the image ..."):
+        events.status.emit(text)
+        events.busy.emit(True)
+        assert panel.text.text() == "Ready."
+        assert not panel.cancel.isEnabled()
+        events.busy.emit(False)
+    events.status.emit("Reading the image ...")
+    events.busy.emit(True)
+    qtbot.waitUntil(panel.cancel.isEnabled)
+    assert panel.text.text() == "Reading the image ..."
+    before = panel.progress.value()
+    qtbot.waitUntil(lambda: panel.progress.value() != before)
+    events.progress.emit(3, 12)
+    qtbot.waitUntil(lambda: panel.progress.maximum() == 12)
+    events.busy.emit(False)
+    qtbot.waitUntil(lambda: panel.text.text() == "Ready.")
+    assert not panel.cancel.isEnabled()
+    panel.close_panel()
+
+
+def test_a_text_moves_nothing_unless_it_needs_a_line_more(qtbot: Any) -> None:
+    text = label("Click.")
+    text_panel = QWidget()
+    QVBoxLayout(text_panel).addWidget(text)
+    outside = QWidget()
+    column = QVBoxLayout(outside)
+    column.addWidget(Still(text_panel))
+    below = QLabel("below")
+    column.addWidget(below)
+    column.addStretch(1)
+    qtbot.addWidget(outside)
+    outside.resize(200, 400)
+    outside.show()
+    qtbot.wait(50)
+    asked = Asked()
+    outside.installEventFilter(asked)
+    place = below.y()
+    text.setText("Choose.")
+    qtbot.wait(50)
+    assert asked.layouts == 0
+    assert below.y() == place
+    text.setText("This takes far more than what one line can hold. " * 3)
+    qtbot.waitUntil(lambda: below.y() > place + text.fontMetrics().height())
+    assert text.height() >= text.heightForWidth(text.width())
+
+
+class Asked(QObject):
+    """Counts how often a widget is asked to lay out what it holds."""
+
+    layouts = 0
+
+    def eventFilter(self, watched: Any, event: Any) -> bool:
+        self.layouts += event.type() == QEvent.Type.LayoutRequest
+        return False
+
+
 def test_what_a_crash_left_can_be_brought_back(
     link: Any, viewer: ViewerModel, make_link: Callable[..., Any], qtbot: Any
 ) -> None:
@@ -193,9 +256,9 @@ def test_panels_fit_a_narrow_dock(link: Any, qtbot: Any) -> None:
 def test_sections_fold(qtbot: Any) -> None:
     section = Section("Keys", HelpPanel(), opened=False)
     qtbot.addWidget(section)
-    assert section.content.isHidden()
+    assert not section.content.isVisibleTo(section)
     section.open()
-    assert not section.content.isHidden()
+    assert section.content.isVisibleTo(section)
 
 
 def test_export_and_session_files(link: Any, qtbot: Any, tmp_path: Path) -> None:

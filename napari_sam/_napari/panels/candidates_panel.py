@@ -105,7 +105,7 @@ class CandidatesPanel(Panel):
         elif draft.is_empty:
             self.words.setText("Click on an object to get its masks.")
         else:
-            self.words.setText("Predicted IoU of each mask; click to choose.")
+            self.words.setText("Predicted IoU of each; click to choose.")
 
     def _show_history(self) -> None:
         history = self._session.document.history

@@ -5,6 +5,8 @@ from __future__ import annotations
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
+from napari_sam._napari.panels.still import Still
+
 
 class Section(QWidget):
     """A header to click on, and what it shows or hides.
@@ -36,7 +38,8 @@ class Section(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
         layout.addWidget(self._button)
-        layout.addWidget(content)
+        self._frame = Still(content)
+        layout.addWidget(self._frame)
         content.setContentsMargins(0, 0, 0, 0)
         self._button.toggled.connect(self.open)
         self.open(opened)
@@ -51,4 +54,4 @@ class Section(QWidget):
         self._button.setChecked(opened)
         arrow = Qt.ArrowType.DownArrow if opened else Qt.ArrowType.RightArrow
         self._button.setArrowType(arrow)
-        self.content.setVisible(opened)
+        self._frame.setVisible(opened)

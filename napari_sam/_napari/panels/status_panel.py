@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QProgressBar, QSizePolicy, QVBoxLayout
 
-from napari_sam._napari.delivery import Throttle
+from napari_sam._napari.delivery import Debounce, Throttle
 from napari_sam._napari.panels.panel import Panel
 from napari_sam._napari.panels.parts import button, label, row
 from napari_sam._napari.viewer_link import ViewerLink
@@ -18,6 +19,11 @@ from napari_sam.session.journal import find_journal, read_journal
 from napari_sam.session.persistence import restore
 
 RED = "color: #f87171;"
+UNDER_WAY = "..."
+# Work that is done sooner isn't told of: each change draws the whole window.
+PATIENCE_MS = 300
+# How often the bar moves while nobody knows how long it takes, and in how many steps.
+PACE_MS, STEPS = 250, 6
 
 
 class StatusPanel(Panel):
@@ -45,14 +51,20 @@ class StatusPanel(Panel):
         )
         self._found: Path | None = None
         self._tell = Throttle(self._say, parent=self)
+        self._tell_later = Debounce(self._say, PATIENCE_MS, parent=self)
         self._step = Throttle(self._show_progress, parent=self)
+        self._work_later = Debounce(self._show_work, PATIENCE_MS, parent=self)
+        self._pace = QTimer(self)
+        self._pace.setInterval(PACE_MS)
+        self._pace.timeout.connect(self._move_on)
         self._lay_out()
         self._connect()
 
     def close_panel(self) -> None:
         """Undo all connections."""
-        self._tell.close()
-        self._step.close()
+        for each in (self._tell, self._tell_later, self._step, self._work_later):
+            each.close()
+        self._pace.stop()
         super().close_panel()
 
     def _lay_out(self) -> None:
@@ -62,7 +74,7 @@ class StatusPanel(Panel):
         layout.addWidget(self.text)
         layout.addWidget(self.restore)
         layout.addWidget(row(self.progress, self.cancel))
-        self._show_busy(self._session.is_busy)
+        self._show_work(self._session.is_busy)
         self._look_for_journal()
 
     def _connect(self) -> None:
@@ -79,32 +91,59 @@ class StatusPanel(Panel):
             self._connections.add(emitter, callback)
 
     def _tell_text(self, text: str) -> None:
-        self._tell((text, False))
+        if text.endswith(UNDER_WAY):
+            self._tell_later((text, False))
+        else:
+            self._tell((text, False))
 
     def _tell_error(self, error: Exception) -> None:
         self._tell((sentence(error), True))
 
     def _say(self, message: tuple[str, bool]) -> None:
         text, is_error = message
-        self.text.setText(text)
-        self.text.setStyleSheet(RED if is_error else "")
+        if text != self.text.text():
+            self.text.setText(text)
+        style = RED if is_error else ""
+        if style != self.text.styleSheet():
+            self.text.setStyleSheet(style)
 
     def _show_busy(self, busy: bool) -> None:
-        self.cancel.setEnabled(busy)
-        self._step((0, 0) if busy else None)
-        ended = self.text.text().endswith("...")
-        if not busy and ended:
+        """Tell of work that lasts; of its end at once."""
+        if busy:
+            self._work_later(True)
+            return
+        self._work_later.close()
+        self._tell_later.close()
+        self._show_work(False)
+        if self.text.text().endswith(UNDER_WAY):
             self._tell(("Ready.", False))
 
-    def _count(self, done: int, total: int) -> None:
-        self._step((done, total))
+    def _show_work(self, busy: bool) -> None:
+        self.cancel.setEnabled(busy)
+        if busy:
+            self._pace.start()
+        else:
+            self._pace.stop()
+            self._step((0, 1))
 
-    def _show_progress(self, step: tuple[int, int] | None) -> None:
-        # Qt shows a range of 0 to 0 as "working, no idea how long".
-        done, total = step if step is not None else (0, 1)
+    def _count(self, done: int, total: int) -> None:
+        if total:
+            self._pace.stop()
+            self._step((done, total))
+
+    def _show_progress(self, step: tuple[int, int]) -> None:
+        done, total = step
         scale = max(1, total // 10_000)
         self.progress.setRange(0, total // scale)
         self.progress.setValue(done // scale)
+
+    def _move_on(self) -> None:
+        """Move the bar while it isn't known how long it takes.
+
+        Qt's own moving bar draws the window, with its canvas, many times a second.
+        """
+        self.progress.setRange(0, STEPS)
+        self.progress.setValue(self.progress.value() % STEPS + 1)
 
     def _look_for_journal(self) -> None:
         """Offer to bring back objects of a session that was not closed."""
