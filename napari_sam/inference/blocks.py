@@ -154,14 +154,28 @@ class BlockEncoder:
         self, embedding: PyramidEmbedding, view: View
     ) -> tuple[PocketFeatures, tuple[int, int]]:
         """Features of a block that holds a window, and its corner in level pixels."""
-        half = self._window // 2
-        for is_wide in (True, False):
-            tiling = Tiling.of(view.level, embedding.image_shape, is_wide)
-            key = tiling.block_at(view.row + half, view.col + half)
-            # A wide block serves if it is there; for a window only a small one is made.
-            if not is_wide or key in embedding.blocks:
-                break
+        keys = self._keys_around(embedding, view)
+        # A wide block serves if it is there; for a window only a small one is made.
+        key = next((key for key in keys if key in embedding.blocks), keys[-1])
+        tiling = Tiling.of(key.level, embedding.image_shape, key.is_wide)
         return self._block(embedding, key), tiling.corner(key)
+
+    def holds(self, embedding: PyramidEmbedding, view: View) -> bool:
+        """Whether a window can be cut out of what is encoded already."""
+        return any(
+            key in embedding.blocks for key in self._keys_around(embedding, view)
+        )
+
+    def _keys_around(
+        self, embedding: PyramidEmbedding, view: View
+    ) -> tuple[BlockKey, BlockKey]:
+        """The wide and the small block that hold a window."""
+        half, shape = self._window // 2, embedding.image_shape
+        wide, small = (
+            Tiling.of(view.level, shape, is_wide) for is_wide in (True, False)
+        )
+        middle = view.row + half, view.col + half
+        return wide.block_at(*middle), small.block_at(*middle)
 
     def wanted_blocks(
         self, embedding: PyramidEmbedding, level: int, wanted: Wanted

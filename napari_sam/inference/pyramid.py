@@ -148,7 +148,7 @@ class PyramidFraming:
         multimask_output: bool,
     ) -> list[MaskPrediction]:
         """Predict masks; see `Framing.decode`."""
-        found = self.decode_low_res(embedding, prompts, multimask_output)
+        found = self._decode_all(embedding, prompts, multimask_output, False)
         return [_prediction(each, embedding.image_shape) for each in found]
 
     def decode_low_res(
@@ -157,14 +157,31 @@ class PyramidFraming:
         prompts: Sequence[PromptSet],
         multimask_output: bool,
     ) -> list[LowResMasks]:
-        """Predict masks on their windows' grids; see `Framing.decode_low_res`."""
+        """Predict masks on their windows' grids; see `Framing.decode_low_res`.
+
+        Among many prompts there are always some for a level that nothing else needs.
+        They are seen a little smaller, rather than that it is encoded for them.
+        """
+        return self._decode_all(embedding, prompts, multimask_output, True)
+
+    def _decode_all(
+        self,
+        embedding: ImageEmbedding,
+        prompts: Sequence[PromptSet],
+        multimask_output: bool,
+        sparing: bool,
+    ) -> list[LowResMasks]:
         assert isinstance(embedding, PyramidEmbedding)
         # The model gives the single mask first. Of an ambiguous click it is often the
         # best one, so that the three best-rated of all four are offered.
         kept = slice(0, None) if multimask_output else slice(0, 1)
         results: dict[int, LowResMasks] = {}
         for indices in chunks_of_a_kind((len(each.points) for each in prompts), CHUNK):
-            *_, looks = self._look(embedding, [prompts[i] for i in indices], kept)
+            some = [prompts[index] for index in indices]
+            views = [self._view(embedding, each) for each in some]
+            if sparing:
+                views = [self._spare(embedding, view) for view in views]
+            *_, looks = self._look(embedding, some, views, kept)
             for index, look in zip(indices, looks, strict=True):
                 results[index] = self._offered(look)
         return [results[index] for index in range(len(prompts))]
@@ -176,7 +193,8 @@ class PyramidFraming:
         assert isinstance(embedding, PyramidEmbedding)
         kept = slice(0, None) if multimask_output else slice(0, 1)
         last: Look | None = None
-        for (look,) in self._look(embedding, [prompts], kept):
+        views = [self._view(embedding, prompts)]
+        for (look,) in self._look(embedding, [prompts], views, kept):
             if look is not last:
                 yield _prediction(self._offered(look), embedding.image_shape)
             last = look
@@ -214,16 +232,17 @@ class PyramidFraming:
         return cropped and draw_mask(*cropped, embedding.image_shape, offset)
 
     def _look(
-        self, embedding: PyramidEmbedding, prompts: Sequence[PromptSet], kept: slice
+        self,
+        embedding: PyramidEmbedding,
+        prompts: Sequence[PromptSet],
+        first: Sequence[View],
+        kept: slice,
     ) -> Iterator[list[Look]]:
-        """Decode, and at more levels where the first answer is cut or unsure.
+        """Decode in one view each, and in more where that answer is cut or unsure.
 
         After each round the best look at each object is yielded.
         """
-        views = {
-            (index, (view := self._view(embedding, each)).level): view
-            for index, each in enumerate(prompts)
-        }
+        views = {(index, view.level): view for index, view in enumerate(first)}
         seen: list[dict[int, Look]] = [{} for _ in prompts]
         while views:
             found = self._decode_views(embedding, prompts, views, kept)
@@ -285,6 +304,14 @@ class PyramidFraming:
         centre = (row0 + row1) / 2, (col0 + col1) / 2
         size, longest = _sizes(box)
         return self._view_at(embedding, centre, self._level(embedding, size, longest))
+
+    def _spare(self, embedding: PyramidEmbedding, view: View) -> View:
+        """The view, or one of the next coarser level if only that is encoded here."""
+        if view.level <= 0 or self._blocks.holds(embedding, view):
+            return view
+        centre = view.centre(self._window)
+        coarser = self._view_at(embedding, centre, view.level - 1)
+        return coarser if self._blocks.holds(embedding, coarser) else view
 
     def _earlier_view(
         self, embedding: PyramidEmbedding, prompts: PromptSet

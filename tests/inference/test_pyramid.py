@@ -145,6 +145,20 @@ def test_a_window_is_cut_out_of_a_wide_block_that_is_there() -> None:
     assert difference.mean() < 0.02 * wide.embedding.std()
 
 
+def test_many_prompts_do_not_encode_a_level_for_one() -> None:
+    rng = np.random.default_rng(3)
+    embedding = FRAMING.encode(rng.random((3, 300, 300), dtype=np.float32))
+    tiny = [PromptSet(box=BoxPrompt((100, 100), (125, 125)))]
+    FRAMING.decode_low_res(embedding, tiny, False)
+    assert max(key.level for key in embedding.blocks) == 0
+    FRAMING.decode(embedding, tiny, False)
+    assert max(key.level for key in embedding.blocks) == 1
+    # Once it is there, it serves.
+    view = FRAMING._view(embedding, tiny[0])
+    assert FRAMING._spare(embedding, view) == view
+    assert view.level == 1
+
+
 def test_blocks_are_counted_and_the_oldest_given_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
