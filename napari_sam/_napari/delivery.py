@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -44,7 +45,10 @@ class MainThreadDelivery(QObject):
 
 
 class Throttle(QObject):
-    """Calls at once, then no sooner than an interval later, with the newest value.
+    """Calls at once, then once an interval, with the newest value.
+
+    A call that comes late, because the window was being drawn, does not put off the
+    ones after it.
 
     Parameters
     ----------
@@ -68,6 +72,7 @@ class Throttle(QObject):
         self._call = call
         self._interval, self._rest = interval, rest
         self._waiting: tuple[Any] | None = None
+        self._due = 0.0
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setTimerType(Qt.TimerType.PreciseTimer)
@@ -95,15 +100,14 @@ class Throttle(QObject):
         if self._waiting is None:
             return
         (value,), self._waiting = self._waiting, None
-        self._timer.start()
-        if not self._rest:
-            self._call(value)
-            return
-        start = time.perf_counter()
+        start = 1000 * time.perf_counter()
+        self._due = max(self._due, start - self._interval) + self._interval
+        self._timer.start(math.ceil(self._due - start))
         self._call(value)
-        took = round((time.perf_counter() - start) * 1000)
-        rest = min(self._rest * took, LONGEST_REST_MS)
-        self._timer.start(max(self._interval, rest))
+        if self._rest:
+            took = round(1000 * time.perf_counter() - start)
+            rest = min(self._rest * took, LONGEST_REST_MS)
+            self._timer.start(max(self._interval, rest))
 
 
 class Debounce(Throttle):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from psygnal import Signal
 
-from napari_sam._napari.delivery import Throttle
+from napari_sam._napari.delivery import Debounce, Throttle
 from napari_sam._napari.gestures import Tool, World
 from napari_sam._napari.strokes import box_of, lasso_mask, points_along
 from napari_sam.errors import NapariSamError
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 
 HOVER_MS = 20
+# A pointer that moved over the image may click so soon after.
+STILL_MS = 400
 
 
 class Pointing:
@@ -45,11 +47,13 @@ class Pointing:
         self._draw_drag = Throttle(self._show_drag)
         # Only one question is on its way at a time, whatever the pointer does.
         self._ask_hover = Throttle(self._hover_at, HOVER_MS)
+        ahead = self._session.engine.ahead
+        self._rest = Debounce(lambda _: ahead.go_on(), STILL_MS)
 
     @property
     def waiting(self) -> tuple[Throttle, ...]:
-        """What may still be drawn."""
-        return self._draw_drag, self._ask_hover
+        """What may still be drawn or done."""
+        return self._draw_drag, self._ask_hover, self._rest
 
     @property
     def tool(self) -> Tool:
@@ -117,7 +121,9 @@ class Pointing:
             self._take_stroke(np.array(places), positive is self._positive)
 
     def hovered(self, position: World | None) -> None:
-        """Ask for the mask under the pointer."""
+        """Ask for the mask under the pointer, and keep the model free for a click."""
+        self._session.engine.ahead.hold()
+        self._rest()
         if self._hover:
             self._ask_hover(position)
 

@@ -7,7 +7,7 @@ as objects, never looked up by name, so that a user may rename, move or delete t
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
 
 SETTLE_MS = 150
-# A little less than a tenth of a second: previews come ten a second, timers late.
-MASK_MS = 80
+# A little less than a tenth of a second: previews come ten a second.
+MASK_MS = 90
 # So long a prompt waits for its mask, so that both are drawn at once.
 TOGETHER_MS = 90
 # The objects are drawn for at most one part in so many of the time.
@@ -400,9 +400,11 @@ class ViewerLink:
         finally:
             self._busy_with_layers = before
 
-    def _unlisted(self) -> AbstractContextManager[object]:
+    @contextmanager
+    def _unlisted(self) -> Iterator[None]:
         """Keep from the layer list what it would only be drawn anew for."""
-        return self._viewer.layers.events.blocker_all()
+        with self._viewer.layers.events.blocker_all():
+            yield
 
     def _own_layers(self) -> list[Any]:
         tools = self._tools.layers if self._tools else []

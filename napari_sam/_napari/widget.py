@@ -17,7 +17,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_sam._napari.connections import Connections
-from napari_sam._napari.delivery import MainThreadDelivery
+from napari_sam._napari.delivery import Debounce, MainThreadDelivery
 from napari_sam._napari.models import DEFAULT_MODEL, model_state
 from napari_sam._napari.panels.candidates_panel import CandidatesPanel
 from napari_sam._napari.panels.everything_panel import EverythingPanel
@@ -63,8 +63,6 @@ class SamWidget(QWidget):
         self._delivery = MainThreadDelivery(self)
         self.session = Session(runner=ThreadRunner(self._delivery), reads_ahead=True)
         wanted = read_preferences()
-        # First of all: libraries and weights are read while the window is built.
-        self._load(wanted)
         self.link = ViewerLink(napari_viewer, self.session, wanted.colours)
         self.link.pointing.hover = wanted.hover
         self.proposals = Proposals(self.session)
@@ -78,9 +76,14 @@ class SamWidget(QWidget):
             for title, (panel, opened) in self.panels.items()
         }
         self.status = StatusPanel(self.session, self.link)
+        # Libraries and weights are read once the window is there: both at a time take
+        # longer, and the window would stand still for so long.
+        self._load_soon = Debounce(self._load, 0, parent=self)
+        self._load_soon(wanted)
         self._connections = Connections()
         self._closer = Closer(
             [
+                self._load_soon.close,
                 self._delivery.close,
                 *self._panel_closers(),
                 self._proposals_layer.close,

@@ -8,10 +8,9 @@ from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from napari_sam.errors import NapariSamError
 from napari_sam.session.events import SessionEvents
+from napari_sam.session.reading_ahead import ReadingAhead
 from napari_sam.session.runner import Cancelled, CancelToken, Outcome, Runner
 from napari_sam.session.view import ImageView
 from napari_sam.session.worker import ModelChoice, Worker
@@ -20,9 +19,6 @@ from napari_sam.structures import MaskPrediction, PromptSet
 if TYPE_CHECKING:
     from napari_sam.inference.predictor import SamPredictor
 
-# Parts of an image that are prepared in pauses: one about every so many samples.
-PROBE_PITCH = 128
-MOST_PROBES = 64
 # Takes masks, and whether no better ones follow; None if there are none.
 Answer = Callable[[MaskPrediction | None, bool], None]
 
@@ -84,6 +80,11 @@ class Engine:
     reads_ahead : bool
         Whether pauses are used to prepare the parts of the image that were not looked
         at yet, for models that encode an image part by part.
+
+    Attributes
+    ----------
+    worker : Worker
+    ahead : ReadingAhead
     """
 
     def __init__(
@@ -101,18 +102,12 @@ class Engine:
         self._running: dict[int, str] = {}
         self._encoding: int | None = None
         self._reads_ahead = reads_ahead
-        self._looking = False
-        self._ahead: list[tuple[ImageView, tuple[float, float]]] = []
+        self.ahead = ReadingAhead(runner, self.worker, lambda: not self._running)
 
     @property
     def is_busy(self) -> bool:
         """Whether a job is running or waiting."""
         return bool(self._running)
-
-    @property
-    def is_reading_ahead(self) -> bool:
-        """Whether parts of the image are being prepared for clicks to come."""
-        return self._looking or bool(self._ahead)
 
     def load(self, choice: ModelChoice, done: Callable[[], None]) -> None:
         """Load a model; ``done`` is called when it is there."""
@@ -130,11 +125,11 @@ class Engine:
         """Embed a view before anyone asks for its masks."""
         if self._encoding is not None:
             self._cancel_job(self._encoding)
-        self._ahead = []
+        self.ahead.begin(None)
 
         def embedded(_: object) -> None:
-            if self._reads_ahead and self.worker.reads_ahead():
-                self._ahead = [(view, place) for place in probe_places(view)]
+            if self._reads_ahead:
+                self.ahead.begin(view)
 
         self._encoding = self.run(
             "Reading the image", lambda _: self.worker.embed(view), embedded
@@ -153,19 +148,6 @@ class Engine:
         self._latest = number = next(self._generations)
         self._wanted = MaskRequest(number, view, prompts, multimask, answer, quick)
         self._start_wanted()
-
-    def _read_ahead(self) -> None:
-        """Use a pause to look at the next part of the image."""
-        if not self._ahead or self._looking or self._running:
-            return
-        view, place = self._ahead.pop(0)
-        self._looking = True
-
-        def looked(_: Outcome) -> None:
-            self._looking = False
-            self._read_ahead()
-
-        self._runner.submit(lambda _: self.worker.read_ahead(view, place), looked)
 
     def forget(self) -> None:
         """Drop the question in hand and the one that waits."""
@@ -220,7 +202,7 @@ class Engine:
     def cancel(self) -> None:
         """Cancel everything that runs or waits."""
         self.forget()
-        self._ahead = []
+        self.ahead.begin(None)
         for token in list(self._tokens.values()):
             token.cancel()
 
@@ -294,20 +276,10 @@ class Engine:
         if titles:
             self._events.status.emit(f"{titles[0]} ...")
         else:
-            self._read_ahead()
+            self.ahead.pause_begins()
 
     def _post_status(self, text: str) -> None:
         self._runner.post(lambda: self._events.status.emit(text))
-
-
-def probe_places(view: ImageView) -> list[tuple[float, float]]:
-    """Return samples of a view to look at ahead, those in its middle first."""
-    height, width = view.frame.shape
-    rows = np.arange(min(PROBE_PITCH, height) / 2, height, PROBE_PITCH)
-    cols = np.arange(min(PROBE_PITCH, width) / 2, width, PROBE_PITCH)
-    places = [(float(int(row)), float(int(col))) for row in rows for col in cols]
-    places.sort(key=lambda at: abs(at[0] - height / 2) + abs(at[1] - width / 2))
-    return places[:MOST_PROBES]
 
 
 def sentence(error: Exception) -> str:

@@ -16,7 +16,6 @@ from napari_sam.session.view import ImageView, to_view
 from napari_sam.structures import (
     MaskPrediction,
     MaskRecord,
-    PointPrompt,
     PromptSet,
 )
 
@@ -31,6 +30,8 @@ if TYPE_CHECKING:
 
 # Slices that a person goes back and forth between.
 KEPT_EMBEDDINGS = 8
+# Of an image whose parts are looked at ahead: its first parts would soon be forgotten.
+AHEAD_BYTES = 400_000_000
 T = TypeVar("T")
 # Masks, and what looks for better ones.
 Step = tuple[MaskPrediction, Iterator[MaskPrediction]]
@@ -77,6 +78,7 @@ class Worker:
         self._stack: tuple[Hashable, VolumePlanes] | None = None
         self.cache_bytes = 512_000_000
         self.spare_cores = 0
+        self._ahead: tuple[ImageEmbedding, Iterator[object]] | None = None
 
     @property
     def predictor(self) -> SamPredictor:
@@ -95,7 +97,7 @@ class Worker:
         """Take a predictor that exists; embeddings of another are forgotten."""
         self._predictor = predictor
         self._embeddings.clear()
-        self._stack = None
+        self._stack = self._ahead = None
 
     def load(self, choice: ModelChoice, progress: Progress | None = None) -> None:
         """Create a model, downloading its weights where they are missing.
@@ -165,23 +167,28 @@ class Worker:
         self.embed(view)
         return _next_step(self.predictor.predict_steps(inner, multimask_output))
 
-    def read_ahead(self, view: ImageView, position: tuple[float, float]) -> None:
-        """Let the model look at a (row, col) sample of a view, for later clicks there.
+    def read_ahead(self, view: ImageView) -> bool:
+        """Let the model look at the next part of a view, for clicks to come.
 
-        Parameters
-        ----------
-        view : ImageView
-        position : tuple of float
+        Returns
+        -------
+        bool
+            False once it has looked at all that matters, or at all that is kept.
         """
-        self.embed(view)
-        prompts = PromptSet(points=(PointPrompt(position),))
-        self._answer(lambda: self.predictor.predict(prompts))
+        from napari_sam.inference.blocks import PyramidEmbedding
+        from napari_sam.inference.look_ahead import look_ahead
+        from napari_sam.inference.pyramid import PyramidFraming
 
-    def reads_ahead(self) -> bool:
-        """Whether the model encodes parts of an image only when they are looked at."""
-        return self._predictor is not None and hasattr(
-            self._predictor.embedding, "blocks"
-        )
+        self.embed(view)
+        seen, framing = self.predictor.embedding, self.predictor.framing
+        if not isinstance(framing, PyramidFraming):
+            return False
+        assert isinstance(seen, PyramidEmbedding)
+        if self._ahead is None or self._ahead[0] is not seen:
+            self._ahead = seen, look_ahead(framing, seen)
+        parts = self._ahead[1]
+        part = self._guarded(lambda: next(parts, None))
+        return part is not None and seen.nbytes < AHEAD_BYTES
 
     def everything(
         self,

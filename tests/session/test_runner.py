@@ -13,7 +13,7 @@ import pytest
 
 from napari_sam.session import InlineRunner, Session, ThreadRunner
 from napari_sam.session.runner import Cancelled, CancelToken, Outcome
-from napari_sam.session.view import array_view
+from napari_sam.session.view import ImageView, array_view
 from napari_sam.structures import MaskPrediction, PromptSet
 
 from .fakes import SHAPE, DiscPredictor
@@ -198,15 +198,25 @@ def test_a_moving_pointer_is_followed(
 
 
 def test_pauses_are_used_to_read_ahead(desk: Desk) -> None:
-    predictor = DiscPredictor()
-    session = Session(predictor, ThreadRunner(desk.deliver), reads_ahead=True)
-    session.engine.worker.reads_ahead = lambda: True  # type: ignore[method-assign]
-    session.set_image(np.zeros((400, 200), np.uint8))
-    desk.work_until(lambda: len(predictor.asked) == 2)
-    rows = sorted(each.points[0].position[0] for each in predictor.asked)
-    assert rows == [96, 288]
+    session = Session(DiscPredictor(), ThreadRunner(desk.deliver), reads_ahead=True)
+    engine, looked = session.engine, list[Any]()
+
+    def read_ahead(view: ImageView) -> bool:
+        looked.append(view)
+        return len(looked) < 3
+
+    engine.worker.read_ahead = read_ahead  # type: ignore[method-assign]
+    engine.ahead.hold()
+    session.set_image(np.zeros(SHAPE, np.uint8))
+    desk.work_until(lambda: not session.is_busy)
+    assert looked == []
+    assert engine.ahead.is_going_on
+    engine.ahead.go_on()
+    desk.work_until(lambda: len(looked) == 2)
     session.add_point((10, 10))
     desk.work_until(lambda: session.candidates is not None)
+    desk.work_until(lambda: not engine.ahead.is_going_on)
+    assert looked == [session.view] * 3
     session.close()
 
 

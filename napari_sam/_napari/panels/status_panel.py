@@ -23,7 +23,7 @@ UNDER_WAY = "..."
 # Work that is done sooner isn't told of: each change draws the whole window.
 PATIENCE_MS = 300
 # How often the bar moves while nobody knows how long it takes, and in how many steps.
-PACE_MS, STEPS = 250, 6
+PACE_MS, STEPS = 500, 6
 
 
 class StatusPanel(Panel):
@@ -38,8 +38,7 @@ class StatusPanel(Panel):
     def __init__(self, session: Session, link: ViewerLink) -> None:
         super().__init__()
         self._session, self._link = session, link
-        # The model may have begun to load before there was anyone to tell.
-        self.text = label("Loading ..." if session.is_busy else "Ready.")
+        self.text = label("Ready." if session.model_is_ready else "Loading ...")
         self.progress = QProgressBar()
         self.progress.setTextVisible(False)
         self.progress.setMaximumHeight(8)
