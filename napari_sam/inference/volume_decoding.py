@@ -31,8 +31,10 @@ from napari_sam.inference.volume_motion import (
 from napari_sam.inference.volume_planes import Plane, VolumePlanes
 from napari_sam.inference.volume_result import SliceMask
 from napari_sam.inference.volume_steps import (
+    Bulk,
     Follower,
     PropagationSettings,
+    bulk_of,
     first_contrast,
     projected_prompts,
 )
@@ -170,14 +172,16 @@ class SliceDecoder:
         if not (by_contrast or self._settings.colour):
             return found
         plane = self._planes.get(index)
-        contrast, known = 0.0, None
+        contrast, bulk, known = 0.0, None, None
         if by_contrast:
             contrast = self.contrast(found.seen, index)
+            most = bulk_of(found.seen, contrast, contrast)
+            bulk = Bulk(most, most, index)
         if self._settings.colour and plane.colours is not None:
             region = region_around([found.seen.region], plane.brightness.shape)
             values = logits_in(found.seen, found.logits, found.frame, region)
             known = ColourModel.learn(plane.colours[region], values)
-        return replace(found, contrast=contrast, colours=known)
+        return replace(found, contrast=contrast, bulk=bulk, colours=known)
 
     def contrast(self, seen: SliceMask, index: int) -> float:
         """How much a mask of slice ``index`` stands out; see `first_contrast`."""

@@ -38,7 +38,7 @@ MOVIE: dict[str, Any] = {
     "min_predicted_iou": 0.0,
     "min_overlap": 0.1,
     "max_area_ratio": 4.0,
-    "fading": 0.0,
+    "revival": 0.0,
     "min_contrast": 0.0,
     "patience": 3,
 }
@@ -47,8 +47,8 @@ CUES = ("mask", "box", "points", "point")
 INNER_POINTS = 3
 # What stands out less, in brightness of 0 to 1, is known by its outline alone.
 FAINT = 0.08
-# A fading object that gets brighter or larger by this factor is another one.
-REVIVAL = 1.15
+# An object has waned where its bulk is less than this share of the most.
+WANED = 0.8
 # A step's shift counts no more than this, in shares of the object's size.
 LARGEST_SHIFT = 0.5
 
@@ -73,12 +73,13 @@ class PropagationSettings:
         Or where the IoU with the neighbour, moved as expected, is lower.
     max_area_ratio : float
         Or where the area grows or shrinks by more.
-    fading : float
-        Where the object stands out from its surroundings by less than this share of
-        the most that it did on the way, it is about to end: from there on it may only
-        get fainter and smaller, else another object has begun. 0 turns the rule off.
+    revival : float
+        An object wanes towards its end. Where its bulk, which is its area times how
+        much it stands out, has grown by this factor since it was least, another object
+        has begun, and it is cut back to where it was least; 0 turns the rule off.
     min_contrast : float
-        It has ended where it stands out by less than this share; 0 turns it off.
+        It has ended where it stands out by less than this share of the most that it
+        did on the way; 0 turns the rule off.
     patience : int
         Slices in a row that may fail before the object has ended; those that fail are
         left out unless a later one succeeds.
@@ -111,8 +112,8 @@ class PropagationSettings:
     min_stability: float = 0.0
     min_overlap: float = 0.3
     max_area_ratio: float = 2.5
-    fading: float = 0.65
-    min_contrast: float = 0.5
+    revival: float = 1.2
+    min_contrast: float = 0.45
     patience: int = 1
     motion: str = "shift"
     momentum: float = 0.5
@@ -156,7 +157,7 @@ class PropagationSettings:
     @property
     def by_contrast(self) -> bool:
         """Whether an object ends by how much it stands out."""
-        return self.fading > 0 or self.min_contrast > 0
+        return self.revival > 0 or self.min_contrast > 0
 
     @property
     def area_ratio(self) -> float:
@@ -167,6 +168,53 @@ class PropagationSettings:
     def overlap(self) -> float:
         """`min_overlap` for slices of this thickness."""
         return self.min_overlap / math.sqrt(self.anisotropy)
+
+
+@dataclass(frozen=True)
+class Bulk:
+    """How much of an object there was on its way.
+
+    Attributes
+    ----------
+    most : float
+        In one slice.
+    least : float
+        Since then.
+    place : int
+        Slice of the least.
+    """
+
+    most: float
+    least: float
+    place: int
+
+    def after(self, index: int, bulk: float) -> Bulk:
+        """Return what is known after a further slice.
+
+        Parameters
+        ----------
+        index : int
+        bulk : float
+            In that slice.
+        """
+        if bulk >= self.most:
+            return Bulk(bulk, bulk, index)
+        if bulk <= self.least:
+            return replace(self, least=bulk, place=index)
+        return self
+
+    def revives(self, bulk: float, factor: float) -> bool:
+        """Whether an object that has waned is so much bulkier again.
+
+        Parameters
+        ----------
+        bulk : float
+            In a further slice.
+        factor : float
+            0 says that it never is.
+        """
+        has_waned = self.least < WANED * self.most
+        return factor > 0 and has_waned and bulk > factor * self.least
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,8 +233,8 @@ class Follower:
         (rows, columns) of the last step.
     contrast : float
         The most that it stood out so far; 0 if that says nothing.
-    level : float
-        How much it stands out here, by the most that it did so far.
+    bulk : Bulk or None
+        How much of it there was so far; None where that is not asked for.
     failures : int
         Slices in a row in which it was not found.
     colours : ColourModel or None
@@ -198,7 +246,7 @@ class Follower:
     frame: Frame | None = None
     shift: tuple[float, float] = (0.0, 0.0)
     contrast: float = 0.0
-    level: float = 1.0
+    bulk: Bulk | None = None
     failures: int = 0
     colours: ColourModel | None = None
 
@@ -210,7 +258,9 @@ class Follower:
         )
         return row, col
 
-    def moved_on(self, answer: Follower, seen: SliceMask, change: Change) -> Follower:
+    def moved_on(
+        self, answer: Follower, seen: SliceMask, change: Change, index: int
+    ) -> Follower:
         """Return the object where it was found next.
 
         Parameters
@@ -221,13 +271,15 @@ class Follower:
             Its mask, with its confidence.
         change : Change
             From here to there.
+        index : int
+            The slice there.
         """
         return replace(
             answer,
             seen=seen,
             shift=change.shift,
             contrast=self.contrast * max(change.contrast, 1.0),
-            level=min(change.contrast, 1.0),
+            bulk=self.bulk and self.bulk.after(index, change.bulk),
         )
 
 
@@ -342,6 +394,8 @@ class Change:
         The larger of both areas by the smaller, at least 1.
     contrast : float
         How much it stands out, by the most that it did so far.
+    bulk : float
+        See `bulk_of`.
     shift : tuple of float
         (rows, columns) from the neighbour's centre to its own.
     """
@@ -349,6 +403,7 @@ class Change:
     overlap: float
     area_ratio: float
     contrast: float
+    bulk: float
     shift: tuple[float, float]
 
 
@@ -377,26 +432,22 @@ def measure_change(
         slice_iou(seen, found, (round(shift[0]), round(shift[1]))),
         areas[1] / areas[0],
         stands_out / follower.contrast if follower.contrast else 1.0,
+        bulk_of(found, stands_out, follower.contrast),
         (centre[0] - before[0], centre[1] - before[1]),
     )
 
 
 def end_reason(
-    follower: Follower,
-    found: SliceMask,
-    change: Change,
-    settings: PropagationSettings,
+    found: SliceMask, change: Change, settings: PropagationSettings
 ) -> str | None:
     """Say why an answer is not the object any more; None if it is.
 
     Parameters
     ----------
-    follower : Follower
-        The object in the slice before.
     found : SliceMask
         The answer.
     change : Change
-        From the one to the other.
+        To it from the slice before.
     settings : PropagationSettings
     """
     if found.area < settings.min_area:
@@ -411,20 +462,23 @@ def end_reason(
         return "little overlap with the slice before"
     if change.contrast < settings.min_contrast:
         return "fades into its surroundings"
-    if _begins_anew(follower, found, change, settings.fading):
-        return "another object begins"
     return None
 
 
-def _begins_anew(
-    follower: Follower, found: SliceMask, change: Change, fading: float
-) -> bool:
-    """Whether a fading object comes back brighter, or grows while it fades."""
-    brighter = change.contrast > REVIVAL * follower.level
-    larger = found.area > REVIVAL * follower.seen.area
-    if follower.level < fading:
-        return brighter or larger
-    return change.contrast < fading and larger
+def bulk_of(found: SliceMask, stands_out: float, contrast: float) -> float:
+    """How much of an object a mask holds: its area, times how much it stands out.
+
+    Parameters
+    ----------
+    found : SliceMask
+    stands_out : float
+        See `stand_out`.
+    contrast : float
+        The most that the object did so; where that is 0, the area alone counts.
+    """
+    if not contrast:
+        return float(found.area)
+    return found.area * max(math.copysign(stands_out, stands_out * contrast), 0.0)
 
 
 def first_contrast(found: SliceMask, plane: NDArray[np.float32]) -> float:

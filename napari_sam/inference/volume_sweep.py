@@ -24,6 +24,7 @@ from napari_sam.inference.volume_steps import (
     Change,
     Follower,
     PropagationSettings,
+    bulk_of,
     end_reason,
     measure_change,
 )
@@ -183,12 +184,14 @@ class Sweep:
             return seed
         each = self._result.objects[identifier]
         known = {n: each.slices[n] for n in each.anchors if n in each.slices}
-        if len(known) < 2:
+        if len(known) < 2 or seed.bulk is None:
             return seed
-        most = max((self._decoder.contrast(m, n) for n, m in known.items()), key=abs)
-        if not most:
-            return seed
-        return replace(seed, contrast=most, level=min(seed.contrast / most, 1.0))
+        seen = {n: self._decoder.contrast(mask, n) for n, mask in known.items()}
+        contrast = max(seen.values(), key=abs)
+        bulks = [bulk_of(mask, seen[n], contrast) for n, mask in known.items()]
+        own = bulk_of(seed.seen, seed.contrast, contrast)
+        bulk = replace(seed.bulk, most=max(bulks), least=own)
+        return replace(seed, contrast=contrast, bulk=bulk)
 
     # Steps
 
@@ -206,7 +209,7 @@ class Sweep:
                 self._fail(identifier, index, direction, followers, "nothing found")
                 continue
             change = measure_change(follower, answer.seen, brightness, self._settings)
-            reason = self._why_ended(identifier, index, follower, answer, change)
+            reason = self._why_ended(identifier, index, answer, change)
             if reason is not None:
                 self._fail(identifier, index, direction, followers, reason)
                 continue
@@ -215,9 +218,12 @@ class Sweep:
                 self._earlier.take_back_end(identifier, direction)
                 del followers[identifier]
                 continue
+            if self._revives(identifier, index, follower, change):
+                self._cut_back(identifier, direction, followers)
+                continue
             seen = replace(answer.seen, confidence=_confidence(answer.seen, change))
             self._fill_gap(identifier, index, direction, follower, seen)
-            followers[identifier] = follower.moved_on(answer, seen, change)
+            followers[identifier] = follower.moved_on(answer, seen, change, index)
             found[identifier] = seen
         return found
 
@@ -236,17 +242,35 @@ class Sweep:
         return answers | parts
 
     def _why_ended(
-        self,
-        identifier: int,
-        index: int,
-        follower: Follower,
-        answer: Follower,
-        change: Change,
+        self, identifier: int, index: int, answer: Follower, change: Change
     ) -> str | None:
         """Say why an object has ended; between two anchors only where it is empty."""
         if not self._is_enclosed(identifier, index):
-            return end_reason(follower, answer.seen, change, self._settings)
+            return end_reason(answer.seen, change, self._settings)
         return "nothing found" if answer.seen.area == 0 else None
+
+    def _revives(
+        self, identifier: int, index: int, follower: Follower, change: Change
+    ) -> bool:
+        """Whether another object began where this one was least."""
+        if follower.bulk is None or self._is_enclosed(identifier, index):
+            return False
+        return follower.bulk.revives(change.bulk, self._settings.revival)
+
+    def _cut_back(
+        self, identifier: int, direction: str, followers: dict[int, Follower]
+    ) -> None:
+        """Let an object end where it was least, and take back what lies beyond."""
+        bulk = followers.pop(identifier).bulk
+        assert bulk is not None
+        each = self._result.objects[identifier]
+        before = set(each.slices)
+        self._earlier.forget(identifier, bulk.place, direction)
+        end = bulk.place + STEP[direction]
+        each.ended[direction] = (end, "another object begins")
+        if self._on_slice:
+            for index in sorted(before - set(each.slices)):
+                self._on_slice(index, self._result.at(index))
 
     def _is_enclosed(self, identifier: int, index: int) -> bool:
         """Whether the object was seen by a person on both sides of a slice."""

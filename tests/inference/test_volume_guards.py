@@ -63,7 +63,11 @@ def bar() -> NDArray[np.uint8]:
     ("rating", "settings", "why"),
     [
         (0.9, PropagationSettings(), "fades"),
-        (0.2, PropagationSettings(fading=0, min_contrast=0), "predicted IoU"),
+        (
+            0.2,
+            PropagationSettings(revival=0, min_contrast=0),
+            "predicted IoU",
+        ),
     ],
 )
 def test_an_object_does_not_run_on_after_its_end(
@@ -75,7 +79,7 @@ def test_an_object_does_not_run_on_after_its_end(
     assert found.objects[1].ended["forward"][0] == 8
     assert why in found.objects[1].ended["forward"][1]
     # Without the guard it does.
-    careless = ghostly(0.9, PropagationSettings(fading=0, min_contrast=0))
+    careless = ghostly(0.9, PropagationSettings(revival=0, min_contrast=0))
     assert len(careless.propagate(bar(), clicks_in_volume([(5, 15, 18)])).indices) == 12
 
 
@@ -103,7 +107,7 @@ def test_an_object_does_not_leak_into_a_touching_one() -> None:
     for index in range(2, 10):
         mask = found.objects[1].slices[index].full(SHAPE[1:])
         assert not mask[:, 16:].any()
-    careless = PropagationSettings(max_area_ratio=99, min_overlap=0, fading=0)
+    careless = PropagationSettings(max_area_ratio=99, min_overlap=0, revival=0)
     leaked = segmenter.propagate(
         volume, clicks_in_volume([(4, 15, 8)]), settings=careless
     )
@@ -118,8 +122,7 @@ def test_an_object_ends_where_another_begins_behind_it() -> None:
     ):
         volume[index, 10 : 10 + side, 12 : 12 + side] = grey
     volume[6:11, 10:22, 12:24] = 220
-    settings = PropagationSettings(fading=0.9)
-    segmenter = VolumeSegmenter(BrightPredictor(), settings)  # type: ignore[arg-type]
+    segmenter = VolumeSegmenter(BrightPredictor())  # type: ignore[arg-type]
     found = segmenter.propagate(volume, clicks_in_volume([(2, 15, 18)]))
     assert found.indices == [1, 2, 3, 4, 5]
     assert found.objects[1].ended["forward"] == (6, "another object begins")
