@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
@@ -109,13 +109,14 @@ class SliceDecoder:
                     [asked[n] for n in part], multimask_output=ambiguous
                 )
                 for n, answer in zip(part, answers, strict=True):
-                    found[n] = self._prompted(answer, asked[n], plane)
+                    others = [each for m, each in asked.items() if m != n]
+                    best = best_without(answer, others)
+                    found[n] = self._prompted(answer, best, asked[n], plane)
         return found
 
     def _prompted(
-        self, answer: MaskPrediction, prompts: PromptSet, plane: Plane
+        self, answer: MaskPrediction, best: int, prompts: PromptSet, plane: Plane
     ) -> Follower | None:
-        best = answer.best
         record = _record(
             answer.masks[best],
             float(answer.predicted_iou[best]),
@@ -315,6 +316,29 @@ def without_strays(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     is_stray[0] = False
     cleaned: NDArray[np.float32] = np.where(is_stray[parts], -STRAY_LOGIT, logits)
     return cleaned
+
+
+def best_without(answer: MaskPrediction, others: Sequence[PromptSet]) -> int:
+    """Index of the best-rated mask that holds no click on another object.
+
+    Parameters
+    ----------
+    answer : MaskPrediction
+    others : sequence of PromptSet
+        Of other objects in the same slice.
+
+    Returns
+    -------
+    int
+        Of the best-rated of all if each of them holds one.
+    """
+    clicks = [each.position for one in others for each in one.points if each.positive]
+    places = np.array(clicks, dtype=float).reshape(-1, 2).astype(int)
+    is_wider = answer.masks[:, places[:, 0], places[:, 1]].any(axis=1)
+    free = np.flatnonzero(~is_wider)
+    if not free.size:
+        return answer.best
+    return int(free[answer.predicted_iou[free].argmax()])
 
 
 def is_ambiguous(prompts: PromptSet) -> bool:

@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from napari_sam.inference.volume import VolumeSegmenter
-from napari_sam.inference.volume_decoding import without_strays
+from napari_sam.inference.volume_decoding import best_without, without_strays
 from napari_sam.inference.volume_steps import PropagationSettings
 from napari_sam.inference.volume_views import _tolerable_level
 from napari_sam.nn.pocket import Pocket
+from napari_sam.structures import Frame, MaskPrediction, PointPrompt, PromptSet
 
 ALWAYS = PropagationSettings(
     min_predicted_iou=-1,
@@ -70,3 +71,22 @@ def test_specks_are_no_part_of_an_object() -> None:
     # A part that is not much smaller belongs to it.
     assert (cleaned[20:24, 5:10] == 2).all()
     assert (cleaned[:28] == logits[:28]).all()
+
+
+def test_a_mask_that_holds_another_objects_click_is_not_chosen() -> None:
+    masks = np.zeros((3, 20, 30), bool)
+    masks[0, 5:15, 5:25] = True  # both objects
+    masks[1, 5:15, 5:14] = True
+    masks[2, 8:10, 8:10] = True
+    rating = np.array([0.9, 0.7, 0.4], np.float32)
+    answer = MaskPrediction(
+        masks, rating, rating, masks.astype(np.float32), Frame((0, 0), (1, 1), (20, 30))
+    )
+    there = PromptSet(points=(PointPrompt((10.0, 20.0)),))
+    assert best_without(answer, []) == 0
+    assert best_without(answer, [there]) == 1
+    # Where all hold it, or the click says where the other object is not.
+    here = PromptSet(points=(PointPrompt((9.0, 9.0)),))
+    assert best_without(answer, [here]) == 0
+    negative = PromptSet(points=(PointPrompt((10.0, 20.0), positive=False),))
+    assert best_without(answer, [negative]) == 0
