@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -23,25 +25,48 @@ class MainThreadDelivery(QObject):
     parent : QObject, optional
     """
 
-    _called = QtSignal(object)
+    _called = QtSignal()
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._open = True
+        self._calls: deque[Callable[[], None]] = deque()
+        self._arrived = threading.Event()
         self._called.connect(self._make, Qt.ConnectionType.QueuedConnection)
 
     def __call__(self, call: Callable[[], None]) -> None:
         """Make a call soon, on the main thread."""
         if self._open:
-            self._called.emit(call)
+            self._calls.append(call)
+            self._arrived.set()
+            self._called.emit()
+
+    def wait(self, finished: Callable[[], bool], seconds: float) -> None:
+        """Make calls as they come, until something is there or time is up.
+
+        To be called on the main thread, which draws nothing meanwhile: whoever
+        answers has the processor for itself, and all is drawn at once.
+
+        Parameters
+        ----------
+        finished : callable
+            Whether what is waited for is there.
+        seconds : float
+        """
+        end = time.monotonic() + seconds
+        while not finished() and (left := end - time.monotonic()) > 0:
+            if self._arrived.wait(left):
+                self._make()
 
     def close(self) -> None:
         """Make no more calls, not even those that wait."""
         self._open = False
 
-    def _make(self, call: Callable[[], None]) -> None:
-        if self._open:
-            call()
+    def _make(self) -> None:
+        """Make the calls that wait, in their order."""
+        self._arrived.clear()
+        while self._open and self._calls:
+            self._calls.popleft()()
 
 
 class Throttle(QObject):
@@ -101,8 +126,9 @@ class Throttle(QObject):
             return
         (value,), self._waiting = self._waiting, None
         start = 1000 * time.perf_counter()
-        self._due = max(self._due, start - self._interval) + self._interval
-        self._timer.start(math.ceil(self._due - start))
+        is_late = start - self._due < self._interval
+        self._due = (self._due if is_late else start) + self._interval
+        self._timer.start(max(0, math.ceil(self._due - start)))
         self._call(value)
         if self._rest:
             took = round(1000 * time.perf_counter() - start)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 HOVER_MS = 20
 # A pointer that moved over the image may click so soon after.
 STILL_MS = 400
+# So long a click waits for its mask, before the window is drawn: most come sooner.
+ANSWER_SECONDS = 0.05
+Wait = Callable[[Callable[[], bool], float], None]
 
 
 class Pointing:
@@ -35,12 +38,16 @@ class Pointing:
     ----------
     tool_changed : Signal()
         Tool, polarity or hover.
+    wait : callable or None
+        Waits until something is so, but no longer than some seconds, while answers
+        come in.
     """
 
     tool_changed = Signal()
 
     def __init__(self, link: ViewerLink) -> None:
         self._link, self._session = link, link.session
+        self.wait: Wait | None = None
         self._tool: Tool = "point"
         self._positive = True
         self._hover = False
@@ -157,8 +164,14 @@ class Pointing:
 
     @contextmanager
     def _told(self) -> Iterator[None]:
-        """Tell the user what cannot be done, instead of raising."""
+        """Give the answer a moment to come; tell the user what cannot be done."""
+        session, before = self._session, self._session.candidates
         try:
             yield
+            if self.wait is not None:
+                self.wait(
+                    lambda: session.candidates is not before or not session.is_busy,
+                    ANSWER_SECONDS,
+                )
         except NapariSamError as error:
             self._session.events.failed.emit(error)

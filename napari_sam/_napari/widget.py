@@ -65,6 +65,7 @@ class SamWidget(QWidget):
         wanted = read_preferences()
         self.link = ViewerLink(napari_viewer, self.session, wanted.colours)
         self.link.pointing.hover = wanted.hover
+        self.link.pointing.wait = self._delivery.wait
         self.proposals = Proposals(self.session)
         self.link.proposals = self.proposals
         self._proposals_layer = ProposalsLayer(self.proposals, self.link)

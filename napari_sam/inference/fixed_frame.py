@@ -145,7 +145,11 @@ class FixedFraming:
         return [_prediction(each, embedding) for each in found]
 
     def decode_steps(
-        self, embedding: ImageEmbedding, prompts: PromptSet, multimask_output: bool
+        self,
+        embedding: ImageEmbedding,
+        prompts: PromptSet,
+        multimask_output: bool,
+        quick: bool = False,
     ) -> Iterator[MaskPrediction]:
         """Predict masks at the one scale there is; see `Framing.decode_steps`."""
         yield from self.decode(embedding, [prompts], multimask_output)

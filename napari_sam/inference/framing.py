@@ -118,7 +118,11 @@ class Framing(Protocol):
         ...
 
     def decode_steps(
-        self, embedding: ImageEmbedding, prompts: PromptSet, multimask_output: bool
+        self,
+        embedding: ImageEmbedding,
+        prompts: PromptSet,
+        multimask_output: bool,
+        quick: bool = False,
     ) -> Iterator[MaskPrediction]:
         """Predict one object's masks, the sooner ones perhaps to be improved.
 
@@ -128,6 +132,9 @@ class Framing(Protocol):
         ----------
         embedding, prompts, multimask_output
             As for `decode`.
+        quick : bool
+            A single answer, and rather a coarse one than that more of the image is
+            encoded for it.
         """
         ...
 

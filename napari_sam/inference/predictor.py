@@ -200,7 +200,7 @@ class SamPredictor:
         return self.predict_batch([prompts], multimask_output)[0]
 
     def predict_steps(
-        self, prompts: PromptSet, multimask_output: bool = True
+        self, prompts: PromptSet, multimask_output: bool = True, *, quick: bool = False
     ) -> Iterator[MaskPrediction]:
         """Predict the masks of one object for someone who waits.
 
@@ -208,6 +208,9 @@ class SamPredictor:
         ----------
         prompts : PromptSet
         multimask_output : bool
+        quick : bool
+            A single answer, and rather a coarse one than that more of the image is
+            encoded for it, as for a preview under a moving pointer.
 
         Yields
         ------
@@ -222,7 +225,9 @@ class SamPredictor:
         """
         embedding = self.embedding
         checked = check_prompts(prompts, embedding, self._config.prompts)
-        yield from self._framing.decode_steps(embedding, checked, multimask_output)
+        yield from self._framing.decode_steps(
+            embedding, checked, multimask_output, quick
+        )
 
     def predict_batch(
         self, prompts: Sequence[PromptSet], multimask_output: bool = True

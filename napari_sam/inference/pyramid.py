@@ -117,6 +117,11 @@ class PyramidFraming:
         self._blocks = BlockEncoder(model)
 
     @property
+    def model(self) -> Pocket:
+        """The model that is run."""
+        return self._model
+
+    @property
     def blocks(self) -> BlockEncoder:
         """Gives the features, and what the dense head says, of parts of an image."""
         return self._blocks
@@ -187,16 +192,23 @@ class PyramidFraming:
         return [results[index] for index in range(len(prompts))]
 
     def decode_steps(
-        self, embedding: ImageEmbedding, prompts: PromptSet, multimask_output: bool
+        self,
+        embedding: ImageEmbedding,
+        prompts: PromptSet,
+        multimask_output: bool,
+        quick: bool = False,
     ) -> Iterator[MaskPrediction]:
         """Predict masks, after each scale looked at; see `Framing.decode_steps`."""
         assert isinstance(embedding, PyramidEmbedding)
         kept = slice(0, None) if multimask_output else slice(0, 1)
         last: Look | None = None
-        views = [self._view(embedding, prompts)]
+        choose = self._quick_view if quick else self._view
+        views = [choose(embedding, prompts)]
         for (look,) in self._look(embedding, [prompts], views, kept):
             if look is not last:
                 yield _prediction(self._offered(look), embedding.image_shape)
+            if quick:
+                return
             last = look
 
     def _offered(self, look: Look) -> LowResMasks:
@@ -350,6 +362,20 @@ class PyramidFraming:
             size = self._read_size(embedding, positions, level)
             level = self._level(embedding, size, max(size, spread))
         return self._view_at(embedding, _centre_of_clicks(prompts), level)
+
+    def _quick_view(self, embedding: PyramidEmbedding, prompts: PromptSet) -> View:
+        """The finest level that is encoded around clicks, up to the one that suits."""
+        if known_box(prompts) is not None:
+            return self._view(embedding, prompts)
+        centre = _centre_of_clicks(prompts)
+        first = max(0, self.coarsest_level(embedding))
+        size = self._read_size(embedding, _clicked(prompts), first)
+        level = self._level(embedding, size, size)
+        for finer in range(level, first, -1):
+            view = self._view_at(embedding, centre, finer)
+            if self._blocks.holds(embedding, view):
+                return view
+        return self._view_at(embedding, centre, min(level, first))
 
     def _read_size(
         self, embedding: PyramidEmbedding, positions: NDArray[np.float64], level: int

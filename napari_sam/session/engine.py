@@ -38,7 +38,7 @@ class MaskRequest:
     answer : callable
         Takes each prediction, and whether it is the last.
     quick : bool
-        Whether the first prediction will do.
+        Whether a single prediction will do, and rather a coarse one than a late one.
     """
 
     generation: int
@@ -239,13 +239,13 @@ class Engine:
                 request.answer(prediction, False)
 
         found: list[MaskPrediction] = []
-        asked = (request.view, request.prompts, request.multimask_output)
+        asked = (request.view, request.prompts, request.multimask_output, request.quick)
         # Read off the main thread, where a stale number only costs a decode.
         if request.generation == self._latest:
             for prediction in self.worker.predict_steps(*asked):
                 found = [prediction]
                 steps.post(partial(show, prediction))
-                if request.quick or request.generation != self._latest:
+                if request.generation != self._latest:
                     break
         return found
 

@@ -144,9 +144,13 @@ class Worker:
         return last
 
     def predict_steps(
-        self, view: ImageView, prompts: PromptSet, multimask_output: bool
+        self,
+        view: ImageView,
+        prompts: PromptSet,
+        multimask_output: bool,
+        quick: bool = False,
     ) -> Iterator[MaskPrediction]:
-        """Predict as `predict`, at once and then perhaps better.
+        """Predict as `predict`, at once and then perhaps better; only once if quick.
 
         Raises
         ------
@@ -154,7 +158,7 @@ class Worker:
             As `SamPredictor`.
         """
         inner = to_view(prompts, view)
-        first = partial(self._first_step, view, inner, multimask_output)
+        first = partial(self._first_step, view, inner, multimask_output, quick)
         steps = self._answer(first)
         while steps is not None:
             prediction, others = steps
@@ -162,10 +166,13 @@ class Worker:
             steps = self._answer(partial(_next_step, others))
 
     def _first_step(
-        self, view: ImageView, inner: PromptSet, multimask_output: bool
+        self, view: ImageView, inner: PromptSet, multimask_output: bool, quick: bool
     ) -> Step | None:
         self.embed(view)
-        return _next_step(self.predictor.predict_steps(inner, multimask_output))
+        predictor = self.predictor
+        return _next_step(
+            predictor.predict_steps(inner, multimask_output, quick=quick)
+        )
 
     def read_ahead(self, view: ImageView) -> bool:
         """Let the model look at the next part of a view, for clicks to come.

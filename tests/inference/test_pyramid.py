@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from napari_sam.geometry import image_to_frame
 from napari_sam.inference.blocks import BlockEncoder, PyramidEmbedding, View
 from napari_sam.inference.predictor import SamPredictor
-from napari_sam.inference.pyramid import PyramidFraming
+from napari_sam.inference.pyramid import FINEST_LEVEL, PyramidFraming
 from napari_sam.inference.tiling import Tiling
 from napari_sam.nn.pocket import Pocket
 from napari_sam.structures import BoxPrompt, Frame, MaskPrompt, PointPrompt, PromptSet
@@ -335,6 +335,24 @@ def test_someone_who_waits_sees_the_first_scale_first() -> None:
     assert sum(asked) > 2
     np.testing.assert_array_equal(last.masks, whole.masks)
     np.testing.assert_array_equal(last.predicted_iou, whole.predicted_iou)
+
+
+def test_a_quick_answer_encodes_nothing_finer_than_the_image() -> None:
+    predictor = SamPredictor(MODEL)
+    predictor.set_image(np.random.default_rng(5).random((900, 900)))
+    blocks = predictor.embedding.blocks  # type: ignore[attr-defined]
+    click = PromptSet(points=(PointPrompt((450.0, 450.0)),))
+    with pytest.MonkeyPatch.context() as patch:
+        # Everything is read as tiny, so that a click is answered at the finest level.
+        patch.setattr(PyramidFraming, "_read_size", lambda *_: 2.0)
+        patch.setattr("napari_sam.inference.pyramid.SURE", 2.0)
+        (quick,) = predictor.predict_steps(click, quick=True)
+        assert max(key.level for key in blocks) <= 0
+        assert quick.frame.step == (2.0, 2.0)
+        predictor.predict(click)
+        assert max(key.level for key in blocks) == FINEST_LEVEL
+        (again,) = predictor.predict_steps(click, quick=True)
+    assert again.frame.step == (0.5, 0.5), "what is there is used"
 
 
 def test_threads_may_read_one_embedding() -> None:

@@ -50,7 +50,7 @@ class DiscPredictor:
         return self.predict_batch([prompts], multimask_output)[0]
 
     def predict_steps(
-        self, prompts: PromptSet, multimask_output: bool = True
+        self, prompts: PromptSet, multimask_output: bool = True, *, quick: bool = False
     ) -> Iterator[MaskPrediction]:
         yield self.predict(prompts, multimask_output=multimask_output)
 

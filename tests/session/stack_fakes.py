@@ -64,6 +64,6 @@ class StackPredictor(fakes.BrightPredictor):  # type: ignore[misc, name-defined]
         return found
 
     def predict_steps(
-        self, prompts: PromptSet, multimask_output: bool = True
+        self, prompts: PromptSet, multimask_output: bool = True, *, quick: bool = False
     ) -> Iterator[MaskPrediction]:
         yield self.predict(prompts, multimask_output=multimask_output)

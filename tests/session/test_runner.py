@@ -228,7 +228,7 @@ class SteppingPredictor(DiscPredictor):
         self.gate = threading.Semaphore(0)
 
     def predict_steps(
-        self, prompts: PromptSet, multimask_output: bool = True
+        self, prompts: PromptSet, multimask_output: bool = True, *, quick: bool = False
     ) -> Iterator[MaskPrediction]:
         better = self.predict(prompts, multimask_output=multimask_output)
         best = np.argsort(better.predicted_iou)[::-1].copy()

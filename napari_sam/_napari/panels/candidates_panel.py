@@ -59,7 +59,8 @@ class CandidatesPanel(Panel):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(4, 2, 4, 4)
         layout.setSpacing(4)
-        layout.addWidget(row(*self.choices))
+        self._scores = row(*self.choices)
+        layout.addWidget(self._scores)
         layout.addWidget(self.words)
         form = QFormLayout()
         form.addRow("Class", self.class_name)
@@ -97,6 +98,10 @@ class CandidatesPanel(Panel):
             each.setChecked(bool(found is not None and number == found.chosen))
         self.commit.setEnabled(found is not None)
         self._show_draft()
+        # Else the panel would be drawn once more, for its layout.
+        for each in (self._scores.layout(), self.layout()):
+            if each is not None:
+                each.activate()
 
     def _show_draft(self, _: object = None) -> None:
         draft = self._session.draft
