@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -47,7 +47,7 @@ from napari_sam.inference.window_prompts import (
 )
 from napari_sam.nn.pocket_encoder import stack_features
 from napari_sam.nn.pocket_prompts import STRIDE
-from napari_sam.structures import Frame, MaskPrediction, PromptSet
+from napari_sam.structures import Frame, MaskPrediction, MaskPrompt, PromptSet
 
 if TYPE_CHECKING:
     from napari_sam.nn.pocket import Pocket
@@ -92,6 +92,10 @@ class Look:
     iou: Tensor
     is_cut: bool
 
+    def as_prompt(self, window: int) -> MaskPrompt:
+        """The first mask, as a prompt of windows so many pixels wide."""
+        return MaskPrompt(self.logits[0].numpy(), self.view.frame(window))
+
     @property
     def rating(self) -> tuple[bool, float]:
         """Whole objects before cut ones; of those the best rated, of these the widest.
@@ -109,11 +113,17 @@ class PyramidFraming:
     Parameters
     ----------
     model : Pocket
+
+    Attributes
+    ----------
+    batch : int
+        Prompts decoded at a time.
     """
 
     def __init__(self, model: Pocket) -> None:
         self._model = model
         self._window = model.window
+        self.batch = CHUNK
         self._blocks = BlockEncoder(model)
 
     @property
@@ -181,7 +191,9 @@ class PyramidFraming:
         # best one, so that the three best-rated of all four are offered.
         kept = slice(0, None) if multimask_output else slice(0, 1)
         results: dict[int, LowResMasks] = {}
-        for indices in chunks_of_a_kind((len(each.points) for each in prompts), CHUNK):
+        for indices in chunks_of_a_kind(
+            (len(each.points) for each in prompts), self.batch
+        ):
             some = [prompts[index] for index in indices]
             views = [self._view(embedding, each) for each in some]
             if sparing:
@@ -266,6 +278,30 @@ class PyramidFraming:
                 for index in {index for index, _ in found}
                 for view in self._further_views(embedding, prompts[index], seen[index])
             }
+        looks = [_best_look(each) for each in seen]
+        if refined := self._look_again(embedding, prompts, looks, kept):
+            yield [refined.get(index, look) for index, look in enumerate(looks)]
+
+    def _look_again(
+        self,
+        embedding: PyramidEmbedding,
+        prompts: Sequence[PromptSet],
+        looks: Sequence[Look],
+        kept: slice,
+    ) -> dict[int, Look]:
+        """Decode unsure answers to boxes once more, each with itself as mask prompt."""
+        asked = {
+            index: replace(each, mask=look.as_prompt(self._window))
+            for index, (each, look) in enumerate(zip(prompts, looks, strict=True))
+            if each.box is not None
+            and each.mask is None
+            and float(look.iou.max()) < SURE
+        }
+        if not asked:
+            return {}
+        views = {(index, looks[index].view.level): looks[index].view for index in asked}
+        found = self._decode_views(embedding, asked, views, kept)
+        return {index: look for (index, _), look in found.items()}
 
     def _further_views(
         self, embedding: PyramidEmbedding, prompts: PromptSet, looks: Mapping[int, Look]
@@ -417,7 +453,7 @@ class PyramidFraming:
     def _decode_views(
         self,
         embedding: PyramidEmbedding,
-        prompts: Sequence[PromptSet],
+        prompts: Sequence[PromptSet] | Mapping[int, PromptSet],
         views: Mapping[tuple[int, int], View],
         kept: slice,
     ) -> dict[tuple[int, int], Look]:

@@ -159,6 +159,35 @@ def test_many_prompts_do_not_encode_a_level_for_one() -> None:
     assert view.level == 1
 
 
+@pytest.mark.parametrize(("rating", "asked"), [(0.5, 2), (0.95, 1)])
+def test_an_unsure_answer_to_a_box_is_asked_once_more_with_itself_as_mask(
+    monkeypatch: pytest.MonkeyPatch, rating: float, asked: int
+) -> None:
+    masks: list[torch.Tensor | None] = []
+    answers: list[torch.Tensor] = []
+    inner = MODEL.decode
+
+    def decode(features: Any, points: Any, boxes: Any, given: Any) -> Any:
+        masks.append(given)
+        logits, _ = inner(features, points, boxes, given)
+        # In the middle of the window, so that it is not cut.
+        logits = torch.full_like(logits, -3.0)
+        logits[..., 50:80, 50:80] = 1.0 + len(masks)
+        answers.append(logits)
+        return logits, torch.full(logits.shape[:2], rating)
+
+    monkeypatch.setattr(MODEL, "decode", decode)
+    embedding = FRAMING.encode(np.zeros((3, 300, 300), np.float32))
+    prompts = [PromptSet(box=BoxPrompt((120, 120), (170, 170)))]
+    (found,) = FRAMING.decode_low_res(embedding, prompts, False)
+    assert len(masks) == asked
+    assert masks[0] is None
+    if asked == 2:
+        assert masks[1] is not None
+        torch.testing.assert_close(masks[1][0, 0], answers[0][0, 0])
+    torch.testing.assert_close(found.logits[0], answers[-1][0, 0])
+
+
 def test_blocks_are_counted_and_the_oldest_given_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -309,7 +338,8 @@ def test_only_an_unsure_click_is_looked_at_again(
     assert found.predicted_iou.tolist() == pytest.approx([rating, 0.2, 0.3])
     model.seen.clear()
     predictor.predict(box=(400, 400, 500, 500))
-    assert sum(model.seen) == 1
+    # A box says how large the object is; only its answer is refined.
+    assert sum(model.seen) == (1 if rating > 0.85 else 2)
 
 
 def test_someone_who_waits_sees_the_first_scale_first() -> None:
