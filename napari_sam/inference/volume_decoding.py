@@ -43,6 +43,7 @@ from napari_sam.structures import (
     BoxPrompt,
     MaskPrediction,
     MaskRecord,
+    PointPrompt,
     PromptSet,
     Provenance,
 )
@@ -100,19 +101,28 @@ class SliceDecoder:
         """
         found: dict[int, Follower | None] = {}
         plane = self._planes.get(index)
+        self._predictor.set_embedding(plane.embedding)
         for ambiguous in (True, False):
             kind = [n for n, each in asked.items() if is_ambiguous(each) is ambiguous]
             for start in range(0, len(kind), CHUNK):
-                part = kind[start : start + CHUNK]
-                self._predictor.set_embedding(plane.embedding)
-                answers = self._predictor.predict_batch(
-                    [asked[n] for n in part], multimask_output=ambiguous
-                )
-                for n, answer in zip(part, answers, strict=True):
+                part = {n: asked[n] for n in kind[start : start + CHUNK]}
+                for n, answer in self._asked(part, ambiguous).items():
                     others = [each for m, each in asked.items() if m != n]
-                    best = best_without(answer, others)
+                    best = best_without(answer, others) if ambiguous else answer.best
+                    if best is None:
+                        apart = {n: told_apart(asked[n], others)}
+                        answer = self._asked(apart, False)[n]
+                        best = answer.best
                     found[n] = self._prompted(answer, best, asked[n], plane)
         return found
+
+    def _asked(
+        self, prompts: Mapping[int, PromptSet], ambiguous: bool
+    ) -> dict[int, MaskPrediction]:
+        answers = self._predictor.predict_batch(
+            list(prompts.values()), multimask_output=ambiguous
+        )
+        return dict(zip(prompts, answers, strict=True))
 
     def _prompted(
         self, answer: MaskPrediction, best: int, prompts: PromptSet, plane: Plane
@@ -318,7 +328,7 @@ def without_strays(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     return cleaned
 
 
-def best_without(answer: MaskPrediction, others: Sequence[PromptSet]) -> int:
+def best_without(answer: MaskPrediction, others: Sequence[PromptSet]) -> int | None:
     """Index of the best-rated mask that holds no click on another object.
 
     Parameters
@@ -329,16 +339,36 @@ def best_without(answer: MaskPrediction, others: Sequence[PromptSet]) -> int:
 
     Returns
     -------
-    int
-        Of the best-rated of all if each of them holds one.
+    int or None
+        None if each mask holds one.
     """
-    clicks = [each.position for one in others for each in one.points if each.positive]
-    places = np.array(clicks, dtype=float).reshape(-1, 2).astype(int)
+    places = np.array(_clicks(others), dtype=float).reshape(-1, 2).astype(int)
     is_wider = answer.masks[:, places[:, 0], places[:, 1]].any(axis=1)
     free = np.flatnonzero(~is_wider)
-    if not free.size:
-        return answer.best
-    return int(free[answer.predicted_iou[free].argmax()])
+    return int(free[answer.predicted_iou[free].argmax()]) if free.size else None
+
+
+def told_apart(prompts: PromptSet, others: Sequence[PromptSet]) -> PromptSet:
+    """Return a click with those on other objects as negative ones.
+
+    Only the nearest: of those farther off the object is told apart by itself.
+
+    Parameters
+    ----------
+    prompts : PromptSet
+        With one click.
+    others : sequence of PromptSet
+        Of other objects in the same slice, with a click at least.
+    """
+    own = np.array(prompts.points[0].position)
+    nearest = min(_clicks(others), key=lambda place: np.hypot(*(own - place)))
+    apart = PointPrompt(nearest, positive=False)
+    return replace(prompts, points=(*prompts.points, apart))
+
+
+def _clicks(prompts: Sequence[PromptSet]) -> list[tuple[float, float]]:
+    """Positions of all positive clicks."""
+    return [each.position for one in prompts for each in one.points if each.positive]
 
 
 def is_ambiguous(prompts: PromptSet) -> bool:

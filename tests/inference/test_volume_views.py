@@ -9,7 +9,11 @@ import pytest
 import torch
 
 from napari_sam.inference.volume import VolumeSegmenter
-from napari_sam.inference.volume_decoding import best_without, without_strays
+from napari_sam.inference.volume_decoding import (
+    best_without,
+    told_apart,
+    without_strays,
+)
 from napari_sam.inference.volume_steps import PropagationSettings
 from napari_sam.inference.volume_views import _tolerable_level
 from napari_sam.nn.pocket import Pocket
@@ -85,8 +89,11 @@ def test_a_mask_that_holds_another_objects_click_is_not_chosen() -> None:
     there = PromptSet(points=(PointPrompt((10.0, 20.0)),))
     assert best_without(answer, []) == 0
     assert best_without(answer, [there]) == 1
-    # Where all hold it, or the click says where the other object is not.
+    # Where all hold it the click on it is a negative one.
     here = PromptSet(points=(PointPrompt((9.0, 9.0)),))
-    assert best_without(answer, [here]) == 0
+    assert best_without(answer, [here]) is None
+    click = PromptSet(points=(PointPrompt((6.0, 6.0)),))
+    apart = told_apart(click, [there, here])
+    assert apart.points == (*click.points, PointPrompt((9.0, 9.0), positive=False))
     negative = PromptSet(points=(PointPrompt((10.0, 20.0), positive=False),))
     assert best_without(answer, [negative]) == 0
