@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 from napari.layers import Image, Labels
 
 from napari_sam._napari.brush import BrushWatcher
 from napari_sam._napari.layers import make_objects_layer
 from napari_sam.session import Session
 from napari_sam.session.journal import Journal
+from napari_sam.session.measures import PixelSizes, columns
 from napari_sam.session.plane import Plane
 
 
@@ -52,7 +52,7 @@ class ImageWork:
         if layer is None:
             return
         if with_table:
-            layer.features = self.document.objects.columns(pixel_area(self._image))
+            layer.features = columns(self.document.objects, pixel_sizes(self._image))
         layer.refresh(thumbnail=False, extent=False)
         if self._brush is not None:
             self._brush.remember()
@@ -74,6 +74,9 @@ class ImageWork:
             self._brush = None
 
 
-def pixel_area(image: Image) -> float:
-    """Return the area of a pixel of the last two axes, in the image's units."""
-    return float(np.prod(np.abs(image.scale[-2:])))
+def pixel_sizes(image: Image) -> PixelSizes:
+    """Return how large the pixels of an image are, in its own units."""
+    names = tuple(str(name) for name in image.axis_labels)
+    lengths = tuple(abs(float(each)) for each in image.scale)
+    units = tuple(f"{each:~}" for each in image.units)
+    return PixelSizes(lengths, names, units)

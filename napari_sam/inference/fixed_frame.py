@@ -91,10 +91,16 @@ class FixedFraming:
     Parameters
     ----------
     model : Sam
+
+    Attributes
+    ----------
+    batch : int
+        Prompts decoded at a time.
     """
 
     def __init__(self, model: Sam) -> None:
         self._model = model
+        self.batch = CHUNK
 
     @torch.no_grad()
     def encode(self, image: NDArray[np.float32]) -> FixedEmbedding:
@@ -164,7 +170,7 @@ class FixedFraming:
         """Predict masks on SAM's coarse grid; see `Framing.decode_low_res`."""
         assert isinstance(embedding, FixedEmbedding)
         results: dict[int, LowResMasks] = {}
-        for indices in chunks_of_a_kind(map(_kind, prompts), CHUNK):
+        for indices in chunks_of_a_kind(map(_kind, prompts), self.batch):
             chunk = [prompts[index] for index in indices]
             logits, iou = self._model.decode(
                 embedding.context,

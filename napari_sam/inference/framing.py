@@ -67,7 +67,15 @@ class ImageEmbedding:
 
 
 class Framing(Protocol):
-    """The scale policy of one kind of model."""
+    """The scale policy of one kind of model.
+
+    Attributes
+    ----------
+    batch : int
+        Prompts decoded at a time: fewer need less memory.
+    """
+
+    batch: int
 
     def encode(self, image: NDArray[np.float32]) -> ImageEmbedding:
         """Embed an image.

@@ -19,6 +19,11 @@ def axis_name(names: tuple[str, ...], axis: int) -> str:
     return "" if name.lstrip("-").isdigit() else name
 
 
+def is_time(names: tuple[str, ...], axis: int) -> bool:
+    """Whether an axis is named as time."""
+    return axis_name(names, axis).startswith("t")
+
+
 def voxel_size(view: ImageView, stack: Stack) -> tuple[float, float, float] | None:
     """Return the size of a voxel: along a stack, its rows and its columns.
 
@@ -32,8 +37,7 @@ def voxel_size(view: ImageView, stack: Stack) -> tuple[float, float, float] | No
     tuple of float or None
         None if it is not known, or the stack is a movie.
     """
-    named_time = axis_name(view.axis_names, stack.axis).startswith("t")
-    if not view.spacing or named_time:
+    if not view.spacing or is_time(view.axis_names, stack.axis):
         return None
     along, rows, cols = (
         abs(float(view.spacing[axis]))

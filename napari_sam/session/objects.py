@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 from napari_sam.geometry import Box
 from napari_sam.session.plane import Plane, Region
@@ -131,30 +130,6 @@ class ObjectTable:
         ids = [each.id for each in ranked]
         place = ids.index(after) + 1 if after in ids else 0
         return ranked[place % len(ranked)] if ranked else None
-
-    def columns(self, pixel_area: float = 1.0) -> dict[str, list[Any]]:
-        """Return the table as columns, for ``Labels.features``.
-
-        Parameters
-        ----------
-        pixel_area : float
-            Of one pixel in physical units.
-        """
-        objects = list(self)
-        return {
-            "index": [each.id for each in objects],
-            "class": [each.class_name for each in objects],
-            "phrase": [each.phrase for each in objects],
-            "text_score": [_or_nan(each.text_score) for each in objects],
-            "predicted_iou": [each.predicted_iou for each in objects],
-            "stability_score": [each.stability_score for each in objects],
-            "area": [each.area * pixel_area for each in objects],
-            "prompts": [each.prompts_text for each in objects],
-        }
-
-
-def _or_nan(value: float | None) -> float:
-    return float("nan") if value is None else value
 
 
 def _confidence(each: SegmentedObject) -> tuple[float, int]:

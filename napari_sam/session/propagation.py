@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from psygnal import Signal
 
 from napari_sam.errors import PromptError
-from napari_sam.session.axes import axis_name, voxel_size
+from napari_sam.session.axes import axis_name, is_time, voxel_size
 from napari_sam.session.findings import ready_view
 from napari_sam.session.objects import SegmentedObject
 from napari_sam.session.plane import Stack
@@ -36,8 +36,6 @@ class Propagation:
     direction : {"both", "forward", "backward"}
     limits : tuple of int or None
         First index along the axis, and the one after the last; None for all.
-    settings : PropagationSettings
-        When an object has ended.
     changed : Signal()
         The axis, the object in hand, or what is known of its slices.
     """
@@ -45,12 +43,10 @@ class Propagation:
     changed = Signal()
 
     def __init__(self, session: Session) -> None:
-        from napari_sam.inference.volume_steps import PropagationSettings
-
         self._session = session
         self.direction: Direction = "both"
         self.limits: tuple[int, int] | None = None
-        self.settings: PropagationSettings = PropagationSettings()
+        self._settings: dict[bool, PropagationSettings] = {}
         self._axis: int | None = None
         self._object: int | None = None
         self._worst: int | None = None
@@ -107,6 +103,33 @@ class Propagation:
         """The planes along the axis, through the shown one."""
         view, axis = self._view, self.axis
         return None if view is None or axis is None else Stack(view.plane, axis)
+
+    @property
+    def is_movie(self) -> bool:
+        """Whether the axis is time."""
+        axis = self.axis
+        return (
+            self._view is not None
+            and axis is not None
+            and is_time(self._view.axis_names, axis)
+        )
+
+    @property
+    def usual_settings(self) -> PropagationSettings:
+        """What suits the axis where nothing else is wanted."""
+        from napari_sam.inference.volume_steps import PropagationSettings
+
+        make = PropagationSettings.for_movie if self.is_movie else PropagationSettings
+        return make()
+
+    @property
+    def settings(self) -> PropagationSettings:
+        """How objects are followed and when they have ended; along time, others."""
+        return self._settings.get(self.is_movie) or self.usual_settings
+
+    @settings.setter
+    def settings(self, settings: PropagationSettings) -> None:
+        self._settings[self.is_movie] = settings
 
     @property
     def index(self) -> int:

@@ -137,9 +137,13 @@ class TextSearch:
         words, concepts = split_concepts(phrases)
 
         def work(steps: Steps) -> TextCandidates:
-            segmenter = self._prepared(view, steps)
             like = (_exemplar(name, masks, view),) if masks else ()
-            return segmenter.candidates(None, words, like=like, concepts=concepts)
+
+            def search() -> TextCandidates:
+                segmenter = self._prepared(view, steps)
+                return segmenter.candidates(None, words, like=like, concepts=concepts)
+
+            return self._session.engine.worker.guarded(search, batched=True)
 
         def done(found: TextCandidates) -> None:
             self._candidates, self._view, self._words = found, view, words

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 KEPT_EMBEDDINGS = 8
 # Of an image whose parts are looked at ahead: its first parts would soon be forgotten.
 AHEAD_BYTES = 400_000_000
+# Where memory runs out, a batch is made so many times smaller.
+FEWER = 4
 T = TypeVar("T")
 # Masks, and what looks for better ones.
 Step = tuple[MaskPrediction, Iterator[MaskPrediction]]
@@ -125,7 +127,7 @@ class Worker:
             self.predictor.set_embedding(known)
             return
         samples = view.read()
-        self._guarded(lambda: self._set_image(view, samples))
+        self.guarded(lambda: self._set_image(view, samples))
         self._embeddings[view.key] = self.predictor.embedding
         while len(self._embeddings) > KEPT_EMBEDDINGS:
             self._embeddings.popitem(last=False)
@@ -170,9 +172,7 @@ class Worker:
     ) -> Step | None:
         self.embed(view)
         predictor = self.predictor
-        return _next_step(
-            predictor.predict_steps(inner, multimask_output, quick=quick)
-        )
+        return _next_step(predictor.predict_steps(inner, multimask_output, quick=quick))
 
     def read_ahead(self, view: ImageView) -> bool:
         """Let the model look at the next part of a view, for clicks to come.
@@ -194,7 +194,7 @@ class Worker:
         if self._ahead is None or self._ahead[0] is not seen:
             self._ahead = seen, look_ahead(framing, seen)
         parts = self._ahead[1]
-        part = self._guarded(lambda: next(parts, None))
+        part = self.guarded(lambda: next(parts, None))
         return part is not None and seen.nbytes < AHEAD_BYTES
 
     def everything(
@@ -228,19 +228,25 @@ class Worker:
         from napari_sam.inference.grid import AutomaticMaskGenerator
         from napari_sam.inference.instances import InstanceSettings
 
-        self.embed(view)
-        predictor = self.predictor
-        generator = None
-        if method == "grid":
-            generator = AutomaticMaskGenerator(predictor.model, **grid)
-        found = segment_everything(
-            predictor,
-            method=method,
-            settings=InstanceSettings(**settings),
-            generator=generator,
-            progress=report,
-        )
-        return found.records
+        def work() -> list[MaskRecord]:
+            self.embed(view)
+            predictor, batch = self.predictor, self.predictor.framing.batch
+            generator = None
+            if method == "grid":
+                at_once = min(batch, grid.get("points_per_batch", batch))
+                generator = AutomaticMaskGenerator(
+                    predictor.model, **{**grid, "points_per_batch": at_once}
+                )
+            found = segment_everything(
+                predictor,
+                method=method,
+                settings=InstanceSettings(**settings),
+                generator=generator,
+                progress=report,
+            )
+            return found.records
+
+        return self.guarded(work, batched=True)
 
     def propagate(
         self,
@@ -279,7 +285,7 @@ class Worker:
                 on_slice=on_slice,
             )
 
-        return self._guarded(work)
+        return self.guarded(work, batched=True)
 
     def _slices_of(
         self, task: PropagationTask, segmenter: VolumeSegmenter
@@ -311,17 +317,36 @@ class Worker:
     def _answer(self, work: Callable[[], T]) -> T:
         """Do work beside which the window is drawn."""
         with _fewer_threads(self.spare_cores):
-            return self._guarded(work)
+            return self.guarded(work)
 
-    def _guarded(self, work: Callable[[], T]) -> T:
-        """Do work; if the device has no memory left, do it on the CPU."""
-        try:
-            return work()
-        except (RuntimeError, MemoryError) as error:
-            if "out of memory" not in str(error).lower() or self._on_cpu():
-                raise
-        self._move_to_cpu()
-        return work()
+    def guarded(self, work: Callable[[], T], *, batched: bool = False) -> T:
+        """Do work again with less at a time, and then on the CPU, if memory runs out.
+
+        Parameters
+        ----------
+        work : callable
+            Begins anew at each call, with the `predictor` there is then.
+        batched : bool
+            Whether it decodes many prompts at a time.
+        """
+        while True:
+            try:
+                return work()
+            except (RuntimeError, MemoryError) as error:
+                if "out of memory" not in str(error).lower() or self._on_cpu():
+                    raise
+            if batched and self.predictor.framing.batch > 1:
+                self._take_less()
+            else:
+                self._move_to_cpu()
+
+    def _take_less(self) -> None:
+        framing = self.predictor.framing
+        framing.batch = max(1, framing.batch // FEWER)
+        self._say(
+            f"{self.predictor.model.name}: the device is out of memory, so it goes on "
+            f"with {framing.batch} at a time."
+        )
 
     def _on_cpu(self) -> bool:
         return str(self.predictor.model.device) == "cpu"

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from napari.components import ViewerModel
-from qtpy.QtCore import QEvent, QObject
+from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from napari_sam._napari.keybindings import KEYS
@@ -19,6 +19,7 @@ from napari_sam._napari.panels.candidates_panel import CandidatesPanel
 from napari_sam._napari.panels.export_panel import ExportPanel
 from napari_sam._napari.panels.help_panel import HelpPanel
 from napari_sam._napari.panels.image_panel import ImagePanel
+from napari_sam._napari.panels.objects_model import VOLUME_COLUMN
 from napari_sam._napari.panels.objects_panel import ObjectsPanel
 from napari_sam._napari.panels.parts import label
 from napari_sam._napari.panels.prompts_panel import PromptsPanel
@@ -106,6 +107,37 @@ def test_merge_split_and_review_by_button(link: Any, qtbot: Any) -> None:
     panel.review()
     assert len(panel.selected_ids()) == 1
     panel.close_panel()
+
+
+def test_the_table_has_volumes_where_there_are_stacks(
+    make_link: Callable[..., Any], qtbot: Any
+) -> None:
+    viewer = ViewerModel()
+    viewer.add_image(
+        np.zeros((5, 60, 70), np.uint8), scale=(3, 0.5, 0.5), units=("um",) * 3
+    )
+    link = make_link(viewer)
+    panel = ObjectsPanel(link.session, link)
+    qtbot.addWidget(panel)
+    assert panel.table.isColumnHidden(VOLUME_COLUMN)
+    made = commit_in_slices(link, (1, 2))
+    qtbot.waitUntil(lambda: not panel.table.isColumnHidden(VOLUME_COLUMN))
+    header = panel.model.headerData(VOLUME_COLUMN, Qt.Orientation.Horizontal)
+    assert header == "volume (µm³)"
+    cell = panel.model.index(0, VOLUME_COLUMN)
+    volume = made.area * 3 * 0.5 * 0.5
+    assert panel.model.data(cell, Qt.ItemDataRole.UserRole) == pytest.approx(volume)
+    panel.close_panel()
+
+
+def commit_in_slices(link: Any, slices: tuple[int, ...]) -> Any:
+    """Commit one object in several slices."""
+    for index in slices:
+        link._viewer.dims.set_current_step(0, index)
+        link.sync()
+        link.session.add_point((20, 20))
+        link.session.commit(object_id=1)
+    return link.session.document.objects[1]
 
 
 def test_an_error_is_said_in_red_and_no_nonsense_after_it(

@@ -194,6 +194,29 @@ def test_stop_rules(open_panel: Callable[..., Any]) -> None:
     assert panel._propagation.settings.patience == 3
 
 
+def test_time_has_its_own_stop_rules(open_panel: Callable[..., Any]) -> None:
+    viewer = ViewerModel()
+    data = np.zeros((4, 5, 30, 40), np.uint8)
+    viewer.add_image(data, axis_labels=("t", "z", "y", "x"))
+    panel = open_panel(viewer)
+    propagation, rules = panel._propagation, panel.rules.content
+    z = rules.shares["min_predicted_iou"].value()
+    assert not propagation.is_movie
+    propagation.axis = 0
+    settle(panel)
+    assert propagation.settings == PropagationSettings.for_movie()
+    assert rules.shares["min_predicted_iou"].value() == 0.0 != z
+    rules.patience.setValue(7)
+    propagation.axis = 1
+    settle(panel)
+    assert rules.shares["min_predicted_iou"].value() == z
+    propagation.axis = 0
+    settle(panel)
+    assert rules.patience.value() == 7
+    rules._reset()
+    assert rules.patience.value() == PropagationSettings.for_movie().patience
+
+
 def test_the_strip(qtbot: Any) -> None:
     strip = ConfidenceStrip()
     qtbot.addWidget(strip)

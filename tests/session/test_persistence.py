@@ -14,6 +14,7 @@ from napari_sam.export import LabelsTiff
 from napari_sam.session import Session
 from napari_sam.session.journal import Journal, find_journal, read_journal
 from napari_sam.session.labels import Patch
+from napari_sam.session.measures import columns
 from napari_sam.session.persistence import (
     load_session,
     replay,
@@ -63,8 +64,8 @@ def assert_same(session: Session, other: Session) -> None:
     np.testing.assert_array_equal(
         session.document.store.data, other.document.store.data
     )
-    assert str(session.document.objects.columns()) == str(
-        other.document.objects.columns()
+    assert str(columns(session.document.objects)) == str(
+        columns(other.document.objects)
     )
 
 

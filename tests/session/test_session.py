@@ -9,6 +9,7 @@ import pytest
 
 from napari_sam.errors import DataError, PromptError
 from napari_sam.session import Session
+from napari_sam.session.measures import columns
 from napari_sam.session.view import ImageView, array_view
 from napari_sam.structures import BoxPrompt, Frame, PointPrompt
 
@@ -83,7 +84,7 @@ def test_undo_to_the_beginning_and_redo_to_the_end(session: Session) -> None:
     session.split(2)
     session.delete([1])
     end = labels_of(session).copy()
-    table = str(session.document.objects.columns())
+    table = str(columns(session.document.objects))
     count = len(session.document.history.done)
     while session.undo():
         pass
@@ -94,7 +95,7 @@ def test_undo_to_the_beginning_and_redo_to_the_end(session: Session) -> None:
         assert session.redo()
     assert session.redo() is None
     np.testing.assert_array_equal(labels_of(session), end)
-    assert str(session.document.objects.columns()) == table
+    assert str(columns(session.document.objects)) == table
 
 
 def test_undo_of_a_commit_brings_the_prompts_and_the_mask_back(

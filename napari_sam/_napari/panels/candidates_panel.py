@@ -99,9 +99,9 @@ class CandidatesPanel(Panel):
         self.commit.setEnabled(found is not None)
         self._show_draft()
         # Else the panel would be drawn once more, for its layout.
-        for each in (self._scores.layout(), self.layout()):
-            if each is not None:
-                each.activate()
+        for inner in (self._scores.layout(), self.layout()):
+            if inner is not None:
+                inner.activate()
 
     def _show_draft(self, _: object = None) -> None:
         draft = self._session.draft

@@ -7,19 +7,21 @@ from typing import Any
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt
 
 from napari_sam.session import Session
+from napari_sam.session.measures import PIXELS
 from napari_sam.session.objects import SegmentedObject
 
-COLUMNS = ("id", "class", "IoU", "area", "text", "phrase", "made from")
+COLUMNS = ("id", "class", "IoU", "area", "volume", "text", "phrase", "made from")
 TIPS = (
     "Value in the labels",
     "Double-click to change it",
     "Predicted IoU",
-    "In square units of the image",
+    "In the image's units; of an object in a stack, the mean of its slices",
+    "All voxels, with the spacing of the slices",
     "How well it matches the phrase",
     "The words it was found by",
     "Its prompts",
 )
-CLASS_COLUMN = 1
+CLASS_COLUMN, AREA_COLUMN, VOLUME_COLUMN = 1, 3, 4
 Role = Qt.ItemDataRole
 NO_PARENT = QModelIndex()
 
@@ -36,7 +38,7 @@ class ObjectsModel(QAbstractTableModel):
         super().__init__()
         self._session = session
         self._objects: list[SegmentedObject] = []
-        self.pixel_area = 1.0
+        self.sizes = PIXELS
 
     def update_objects(self) -> None:
         """Take the session's objects anew."""
@@ -68,7 +70,9 @@ class ObjectsModel(QAbstractTableModel):
         if orientation != Qt.Orientation.Horizontal:
             return None
         if role == Role.DisplayRole:
-            return COLUMNS[section]
+            power = {AREA_COLUMN: 2, VOLUME_COLUMN: 3}.get(section)
+            unit = "" if power is None else self.sizes.unit(power)
+            return f"{COLUMNS[section]} ({unit})" if unit else COLUMNS[section]
         return TIPS[section] if role == Role.ToolTipRole else None
 
     def data(self, index: QModelIndex, role: int = Role.DisplayRole) -> Any:
@@ -101,12 +105,20 @@ class ObjectsModel(QAbstractTableModel):
         self._session.set_class([found.id], name)
         return True
 
+    @property
+    def has_volumes(self) -> bool:
+        """Whether there is an object in several slices."""
+        volumes = (self.sizes.measure(each).volume for each in self._objects)
+        return any(volume == volume for volume in volumes)
+
     def _values(self, each: SegmentedObject) -> tuple[Any, ...]:
+        size = self.sizes.measure(each)
         return (
             each.id,
             each.class_name,
             each.predicted_iou,
-            each.area * self.pixel_area,
+            size.area,
+            size.volume,
             each.text_score,
             each.phrase,
             each.prompts_text,

@@ -9,8 +9,8 @@ from qtpy.QtCore import QModelIndex, QSortFilterProxyModel, Qt
 from qtpy.QtWidgets import QHeaderView, QTableView, QVBoxLayout
 
 from napari_sam._napari.delivery import Throttle
-from napari_sam._napari.image_work import pixel_area
-from napari_sam._napari.panels.objects_model import ObjectsModel
+from napari_sam._napari.image_work import pixel_sizes
+from napari_sam._napari.panels.objects_model import VOLUME_COLUMN, ObjectsModel
 from napari_sam._napari.panels.panel import Panel
 from napari_sam._napari.panels.parts import button, label, row
 from napari_sam._napari.viewer_link import ViewerLink
@@ -103,8 +103,9 @@ class ObjectsPanel(Panel):
     def _show(self, _: object = None) -> None:
         kept = self.selected_ids() if self.model.rowCount() else []
         if self._link.image is not None:
-            self.model.pixel_area = pixel_area(self._link.image)
+            self.model.sizes = pixel_sizes(self._link.image)
         self.model.update_objects()
+        self.table.setColumnHidden(VOLUME_COLUMN, not self.model.has_volumes)
         for object_id in kept[:1]:
             self.select(object_id)
         number = self.model.rowCount()

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from qtpy.QtWidgets import QDoubleSpinBox, QFormLayout, QSpinBox, QWidget
 
-from napari_sam._napari.panels.parts import button
+from napari_sam._napari.panels.parts import button, silent
 from napari_sam.session.propagation import Propagation
 
 # Setting, what it is called, what it means, least and largest value, step.
@@ -49,7 +49,6 @@ class StopRules(QWidget):
     def __init__(self, propagation: Propagation) -> None:
         super().__init__()
         self._propagation = propagation
-        self._defaults = propagation.settings
         self.shares = {name: _box(tip, span) for name, _, tip, span in SHARES}
         self.patience = QSpinBox()
         self.patience.setRange(0, 10)
@@ -64,7 +63,7 @@ class StopRules(QWidget):
             form.addRow(title, self.shares[name])
         form.addRow("Missed slices", self.patience)
         form.addRow(button("Defaults", "Take the rules that measure best", self._reset))
-        self._show()
+        self.show_rules()
         self.patience.valueChanged.connect(self._take)
         for each in self.shares.values():
             each.valueChanged.connect(self._take)
@@ -81,14 +80,17 @@ class StopRules(QWidget):
         )
 
     def _reset(self) -> None:
-        self._propagation.settings = self._defaults
-        self._show()
+        self._propagation.settings = self._propagation.usual_settings
+        self.show_rules()
 
-    def _show(self) -> None:
+    def show_rules(self) -> None:
+        """Show the rules of the axis that is followed: time has its own."""
         settings = self._propagation.settings
         for name, box in self.shares.items():
-            box.setValue(getattr(settings, name))
-        self.patience.setValue(settings.patience)
+            with silent(box):
+                box.setValue(getattr(settings, name))
+        with silent(self.patience):
+            self.patience.setValue(settings.patience)
 
 
 def _box(tip: str, span: tuple[float, float, float]) -> QDoubleSpinBox:

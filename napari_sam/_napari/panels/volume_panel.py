@@ -73,7 +73,8 @@ class VolumePanel(Panel):
         self.view_3d = button(
             "3D view", "Show the stack in 3D, or in 2D again", self._show_3d
         )
-        self.rules = Section("Stop rules", StopRules(propagation), opened=False)
+        self._rules = StopRules(propagation)
+        self.rules = Section("Stop rules", self._rules, opened=False)
         self._update = Throttle(self._show, parent=self)
         self._list_soon = Throttle(self._list_objects, parent=self, rest=4)
         self._lay_out()
@@ -195,6 +196,7 @@ class VolumePanel(Panel):
         self.all.setEnabled(free and (has_mask or self.objects.count() > 0))
         self.rerun.setEnabled(free and (has_mask or propagation.index in sure))
         self.worst.setEnabled(any(each is not None for each in sure.values()))
+        self._rules.show_rules()
         self.view_3d.setText("2D view" if self._link.is_3d else "3D view")
         self.words.setText(self._text(sure) if in_plane else NO_PLANE)
 
