@@ -67,7 +67,7 @@ class ProposalsLayer:
             colormap=value_colormap(tuple(colours.values())),
             **frame_transform(image, view.plane, view.frame),
         )
-        self._link.add_proposals(self._layer)
+        self._link.add_under_tools(self._layer)
 
     def _view_changed(self, view: Any) -> None:
         if self._proposals.view is not None and view is not self._proposals.view:

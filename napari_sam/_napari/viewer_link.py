@@ -243,12 +243,12 @@ class ViewerLink:
             self._tools.draw_box(box)
 
     def add_layer(self, layer: Any) -> Any:
-        """Add a result of ours to the viewer, without taking the mouse away."""
+        """Add a layer of ours to the viewer."""
         with self._own_change():
             return self._viewer.layers.append(layer) or layer
 
-    def add_proposals(self, layer: Any) -> None:
-        """Show proposals under our tools, which keep the mouse."""
+    def add_under_tools(self, layer: Any) -> None:
+        """Show what was found under our tools, which keep the mouse."""
         active = self._viewer.layers.selection.active
         self.add_layer(layer)
         self._below_tools(layer)

@@ -167,11 +167,11 @@ class TextPanel(Panel):
         if found is None or image is None:
             return
         view, values = found
-        shown = values.T if view.plane.is_transposed else values
-        data = np.asarray(shown).reshape(frame_shape(view.plane, view.frame))
+        drawn = values.T if view.plane.is_transposed else values
+        data = np.asarray(drawn).reshape(frame_shape(view.plane, view.frame))
         place = frame_transform(image, view.plane, view.frame)
         name = f"{self.search.names[0]} similarity"
-        self._link.add_layer(Image(data, name=name, colormap="viridis", **place))
+        self._link.add_under_tools(Image(data, name=name, colormap="viridis", **place))
 
     def _told(self, call: Callable[[], object]) -> None:
         try:
