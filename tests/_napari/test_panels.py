@@ -16,6 +16,7 @@ from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 from napari_sam._napari.keybindings import KEYS
 from napari_sam._napari.models import model_states
 from napari_sam._napari.panels.candidates_panel import CandidatesPanel
+from napari_sam._napari.panels.everything_panel import EverythingPanel
 from napari_sam._napari.panels.export_panel import ExportPanel
 from napari_sam._napari.panels.help_panel import HelpPanel
 from napari_sam._napari.panels.image_panel import ImagePanel
@@ -28,6 +29,7 @@ from napari_sam._napari.panels.status_panel import StatusPanel
 from napari_sam._napari.panels.still import Still
 from napari_sam._napari.preferences import Preferences, read_preferences
 from napari_sam.errors import PromptError
+from napari_sam.session.findings import Proposals
 from napari_sam.session.journal import Journal
 
 NARROW = 300
@@ -122,8 +124,7 @@ def test_the_table_has_volumes_where_there_are_stacks(
     assert panel.table.isColumnHidden(VOLUME_COLUMN)
     made = commit_in_slices(link, (1, 2))
     qtbot.waitUntil(lambda: not panel.table.isColumnHidden(VOLUME_COLUMN))
-    header = panel.model.headerData(VOLUME_COLUMN, Qt.Orientation.Horizontal)
-    assert header == "volume (µm³)"
+    assert panel.count.text() == "1 object; areas in µm², volumes in µm³"
     cell = panel.model.index(0, VOLUME_COLUMN)
     volume = made.area * 3 * 0.5 * 0.5
     assert panel.model.data(cell, Qt.ItemDataRole.UserRole) == pytest.approx(volume)
@@ -227,6 +228,18 @@ def test_what_a_crash_left_can_be_brought_back(
         other.session.document.store.data, link.session.document.store.data
     )
     assert panel.restore.isHidden()
+    panel.close_panel()
+
+
+def test_the_grid_has_its_own_parameters(link: Any, qtbot: Any) -> None:
+    panel = EverythingPanel(link.session, link, Proposals(link.session))
+    qtbot.addWidget(panel)
+    assert panel.method.currentData() == "dense"
+    assert not panel.points.isVisibleTo(panel)
+    assert panel.smallest.isVisibleTo(panel)
+    panel.method.setCurrentIndex(1)
+    assert panel.points.isVisibleTo(panel)
+    assert panel.stability.isVisibleTo(panel)
     panel.close_panel()
 
 

@@ -39,12 +39,14 @@ class EverythingPanel(Panel):
         self.border = QCheckBox("objects at the border too")
         self.border.setChecked(True)
         self.border.setToolTip("Keep objects that touch the border of the view")
-        self.points = _count(16, "For grid: points a side; more find smaller objects")
-        self.iou = _share(0.6, "For grid: least predicted IoU")
-        self.stability = _share(0.8, "For grid: least stability")
+        self.points = _count(16, "More find smaller objects")
+        self.iou = _share(0.6, "Masks that the model rates lower are left out")
+        self.stability = _share(
+            0.8, "Masks that change more with the threshold are left out"
+        )
         self.run = button("Find everything", "Propose masks", self._find)
         self.accept = button("Accept all", "Make what is shown objects", self._accept)
-        form = QFormLayout()
+        self._form = form = QFormLayout()
         form.addRow("Method", self.method)
         form.addRow("Least area", self.smallest)
         form.addRow("", self.border)
@@ -56,7 +58,14 @@ class EverythingPanel(Panel):
         layout.addLayout(form)
         layout.addWidget(row(self.run, self.accept))
         self._connections.add(proposals.changed, self._show)
+        self.method.currentIndexChanged.connect(self._choose)
+        self._choose()
         self._show()
+
+    def _choose(self) -> None:
+        """Show what matters for the method."""
+        for each in (self.points, self.iou, self.stability):
+            self._form.setRowVisible(each, self.method.currentData() == "grid")
 
     def _show(self) -> None:
         self.accept.setEnabled(bool(self._proposals.taken))

@@ -21,7 +21,7 @@ TIPS = (
     "The words it was found by",
     "Its prompts",
 )
-CLASS_COLUMN, AREA_COLUMN, VOLUME_COLUMN = 1, 3, 4
+CLASS_COLUMN, VOLUME_COLUMN = 1, 4
 Role = Qt.ItemDataRole
 NO_PARENT = QModelIndex()
 
@@ -70,9 +70,7 @@ class ObjectsModel(QAbstractTableModel):
         if orientation != Qt.Orientation.Horizontal:
             return None
         if role == Role.DisplayRole:
-            power = {AREA_COLUMN: 2, VOLUME_COLUMN: 3}.get(section)
-            unit = "" if power is None else self.sizes.unit(power)
-            return f"{COLUMNS[section]} ({unit})" if unit else COLUMNS[section]
+            return COLUMNS[section]
         return TIPS[section] if role == Role.ToolTipRole else None
 
     def data(self, index: QModelIndex, role: int = Role.DisplayRole) -> Any:

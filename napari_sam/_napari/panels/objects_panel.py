@@ -109,9 +109,17 @@ class ObjectsPanel(Panel):
         for object_id in kept[:1]:
             self.select(object_id)
         number = self.model.rowCount()
-        self.count.setText(f"{number} object{'s' * (number != 1)}")
+        self.count.setText(f"{number} object{'s' * (number != 1)}{self._units()}")
         for each in self.buttons:
             each.setEnabled(number > 0)
+
+    def _units(self) -> str:
+        """Say what areas and volumes are in: in the headings there is no room."""
+        area, volume = self.model.sizes.unit(2), self.model.sizes.unit(3)
+        if not area:
+            return ""
+        also = f", volumes in {volume}" if volume and self.model.has_volumes else ""
+        return f"; areas in {area}{also}"
 
     def _clicked(self, index: QModelIndex) -> None:
         found = self.model.object_at(self._sorted.mapToSource(index).row())
