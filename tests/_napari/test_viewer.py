@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -54,3 +57,40 @@ def test_demo_results_are_laid_out(
     ]
     first, second = viewer.layers["cells"], viewer.layers["colour box"]
     assert second.translate[1] - first.translate[1] > 30
+
+
+# Stands for the person who looks at the window that the command opened.
+LOOK = """
+import sys, napari, napari.__main__ as program
+from qtpy.QtWidgets import QApplication
+
+def look(**_):
+    viewer = napari.current_viewer()
+    widget = next(iter(viewer.window.dock_widgets.values()))
+    while not widget.session.model_is_ready or widget.session.is_busy:
+        QApplication.processEvents()
+    print(widget.session.model_name, widget.link.image.name, widget.link.is_active)
+    widget.session.add_point((40, 40))
+    while widget.session.candidates is None:
+        QApplication.processEvents()
+    print(bool(widget.session.candidates.mask[40, 40]))
+    viewer.close()
+
+napari.run = look
+sys.argv[0] = "napari"
+program.main()
+"""
+
+
+def test_the_command_line_opens_an_image_with_the_widget(
+    discs: Any, tmp_path: Path
+) -> None:
+    path = tmp_path / "discs.tif"
+    tifffile.imwrite(path, discs[0])
+    command = [sys.executable, "-c", LOOK, str(path), "-w", "napari-sam-clip"]
+    environment = {**os.environ, "XDG_CONFIG_HOME": str(tmp_path)}
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=300, env=environment
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["pocket", "discs", "True", "True"]
