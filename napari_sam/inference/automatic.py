@@ -2,7 +2,7 @@
 
 `dense` follows the idea of micro-sam (Archit et al., "Segment Anything for Microscopy",
 2025): maps of foreground and distances suggest objects; here each suggestion becomes a
-box prompt, and the mask decoder draws it. `grid` is SAM's own way.
+prompt, and the mask decoder draws it. `grid` is SAM's own way.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam.errors import ModelError
+from napari_sam.inference.blocks import PyramidEmbedding
 from napari_sam.inference.framing import ImageEmbedding
 from napari_sam.inference.grid import AutomaticMaskGenerator
 from napari_sam.inference.instances import (
@@ -22,8 +23,10 @@ from napari_sam.inference.instances import (
     InstanceSettings,
     resolve,
 )
+from napari_sam.inference.object_rating import ObjectRater
 from napari_sam.inference.predictor import SamPredictor
 from napari_sam.inference.prompted_regions import (
+    DrawnRegion,
     prompt_regions,
     region_candidates,
 )
@@ -37,6 +40,7 @@ Progress = Callable[[int, int | None], object]
 # A candidate is dropped that scores lower than this, or than this part of the image's
 # better ones: scores lie higher in some kinds of image than in others.
 LOWEST_SCORE = 0.2
+LOWEST_RATING = 0.3
 LOWEST_SHARE = 0.5
 BETTER_ONES = 0.75
 
@@ -146,21 +150,38 @@ def _by_regions(
     model = predictor.model
     made = Provenance(model.name, model.checkpoint_sha256 or "", method="dense")
     drawn = region_candidates(regions, embedding.image_shape, made)
-    prompted = prompt_regions(predictor.framing, embedding, drawn, report)
+    rater = _rater(predictor, drawn)
+    prompted = prompt_regions(predictor.framing, embedding, drawn, report, rater)
+    lowest = LOWEST_SCORE if rater is None else LOWEST_RATING
     labels = np.zeros(embedding.image_shape, np.int32)
-    records = resolve(_worthwhile(prompted), labels, settings)
+    records = resolve(_worthwhile(prompted, lowest), labels, settings)
     # What no prompt has explained stays as the maps show it.
     rest = [each.candidate for each in drawn if each.is_certain]
     records += resolve(rest, labels, settings)
     return AutomaticResult(labels, records)
 
 
-def _worthwhile(candidates: Sequence[Candidate]) -> list[Candidate]:
+def _rater(
+    predictor: SamPredictor, regions: Sequence[DrawnRegion]
+) -> ObjectRater | None:
+    """What tells objects among the answers, if the model has learnt it."""
+    framing, embedding = predictor.framing, predictor.embedding
+    if not (
+        regions
+        and isinstance(framing, PyramidFraming)
+        and isinstance(embedding, PyramidEmbedding)
+        and framing.model.object_head.is_fitted
+    ):
+        return None
+    return ObjectRater(framing, embedding, regions)
+
+
+def _worthwhile(candidates: Sequence[Candidate], lowest: float) -> list[Candidate]:
     if not candidates:
         return []
     good = float(np.quantile([each.score for each in candidates], BETTER_ONES))
-    lowest = max(LOWEST_SCORE, LOWEST_SHARE * good)
-    return [each for each in candidates if each.score >= lowest]
+    least = max(lowest, LOWEST_SHARE * good)
+    return [each for each in candidates if each.score >= least]
 
 
 def _by_grid(

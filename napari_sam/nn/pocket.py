@@ -26,6 +26,7 @@ from napari_sam.nn.pocket_encoder import (
     PocketImageEncoder,
 )
 from napari_sam.nn.pocket_fused import FusedDecoder
+from napari_sam.nn.pocket_objects import ObjectHead
 from napari_sam.nn.pocket_prompts import LOGIT_SCALE, PocketPromptEncoder
 from napari_sam.nn.pocket_quality import MaskQualityHead
 from napari_sam.nn.pocket_upscaling import double
@@ -120,6 +121,7 @@ class Pocket(nn.Module):
         self.image_encoder = PocketImageEncoder(width)
         self.prompt_encoder = PocketPromptEncoder(width, window)
         self.mask_decoder = PocketMaskDecoder(width)
+        self.object_head = ObjectHead(width)
         self._fused: FusedDecoder | None = None
 
     def _apply(self, *args: Any, **kwargs: Any) -> Pocket:
