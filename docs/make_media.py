@@ -125,6 +125,7 @@ def play(stage: Stage) -> list[NDArray[np.uint8]]:
     for row, col in centres(truth, 3):
         stage.click(row, col)
         frames.append(stage.picture())
+        stage.save_sections("Masks")
         stage.session.commit_when_ready()
         stage.rest()
         frames.append(stage.picture())
@@ -133,6 +134,7 @@ def play(stage: Stage) -> list[NDArray[np.uint8]]:
     QTest.keyClick(panel.phrases, Qt.Key.Key_Return)
     stage.rest()
     frames += [stage.picture()]
+    stage.save_sections("Text")
     if stage.widget.proposals.shown:
         panel.accept.click()
         stage.rest()
@@ -181,7 +183,7 @@ def main() -> None:
     stage = Stage("dark")
     write_animation(play(stage), MEDIA / "click_words_accept.gif")
     stage.save("window_dark.png")
-    stage.save_sections()
+    stage.save_sections(*set(stage.widget.sections) - {"Masks", "Text"})
     stage.viewer.theme = "light"
     stage.rest()
     stage.save("window_light.png")
