@@ -116,7 +116,7 @@ def found_alone(
                 segmenter,
                 volume.image,
                 channel_axis=volume.channel_axis,
-                refine=asked.refine,
+                refine=not asked.no_refine,
             )
             score = score_labels(volume.labels, found.labels()).as_dict()
             figures[f"{part}/{name}/{volume.name}"] = score
@@ -197,7 +197,9 @@ def main() -> None:
     parser.add_argument("--set", action="append", help="only this set; repeat it")
     parser.add_argument("--max-objects", type=int, help="of each volume")
     parser.add_argument("--baselines", action="store_true", help="click column, walker")
-    parser.add_argument("--refine", action="store_true", help="of auto: follow objects")
+    parser.add_argument(
+        "--no-refine", action="store_true", help="of auto: objects are linked only"
+    )
     parser.add_argument("--checkpoint", type=Path)
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()

@@ -41,7 +41,7 @@ class VolumeJob(Job):
     text_threshold: float | None = None
     each_point: bool = False
     propagate: bool = True
-    refine: bool = False
+    refine: bool = True
     three_axes: bool = False
     clip: str = "clip_pocket"
 
@@ -109,6 +109,10 @@ def _find_all(
 
     find = plane_finder(job, segmenter.predictor)
     links = LinkSettings(anisotropy=segmenter.settings.anisotropy)
+    in_time = stack.spatial_axes[0] == "T"
+    if in_time:
+        # What shrinks and grows in time is still the same.
+        links = LinkSettings(neck=0)
     if job.three_axes:
         if stack.spatial_axes != "ZYX":
             raise ImageError(
@@ -130,7 +134,7 @@ def _find_all(
         channel_axis=stack.channel_axis,
         find=find,
         links=links,
-        refine=job.refine,
+        refine=job.refine and not in_time,
         progress=advance,
     )
 

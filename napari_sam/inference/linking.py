@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,6 +19,10 @@ from napari_sam.inference.volume_result import (
     slice_iou,
 )
 from napari_sam.structures import MaskRecord
+
+# The background lies at one of these quantiles of a slice: dark under bright objects.
+BACKGROUND = (0.2, 0.8)
+LEAST_CONTRAST = 1e-3
 
 
 @dataclass(frozen=True)
@@ -36,9 +40,11 @@ class LinkSettings:
     min_voxels : int
         Smaller objects are dropped.
     neck : float
-        An object is cut in two at a slice where it is thinner than this share of its
-        thickest slices on both sides: objects that lie on each other are linked
-        otherwise. 0 cuts nothing.
+        An object is cut in two at a slice where it has less bulk than this share of its
+        bulkiest slices on both sides: objects that lie on each other are linked
+        otherwise. Its bulk is its diameter times how much it differs from the slice's
+        background, if the brightness is known; else its area. 0 cuts nothing, as suits
+        time.
     anisotropy : float
         How much thicker a slice is than a pixel is wide; with thicker ones less
         overlap is asked for.
@@ -53,7 +59,7 @@ class LinkSettings:
     gap: int = 1
     min_slices: int = 2
     min_voxels: int = 20
-    neck: float = 0.7
+    neck: float = 0.85
     anisotropy: float = 1.0
 
     def __post_init__(self) -> None:
@@ -73,10 +79,33 @@ class _Chain:
     """An object that may go on in the next slice."""
 
     slices: dict[int, SliceMask] = field(default_factory=dict)
+    contrasts: dict[int, tuple[float, float]] = field(default_factory=dict)
 
     @property
     def last(self) -> int:
         return max(self.slices)
+
+    def bulk(self) -> NDArray[np.float64]:
+        """How much of the object there is in each slice, in order."""
+        indices = sorted(self.slices)
+        areas = np.array([self.slices[n].area for n in indices], dtype=float)
+        if not self.contrasts:
+            return areas
+        known = sorted(self.contrasts)
+        seen = np.array([self.contrasts[n] for n in known])
+        # A bright object on dark ground, or the other way round.
+        kind = int(np.median(seen, axis=0).argmax())
+        # Slices that were bridged have none of their own.
+        contrasts = np.interp(indices, known, seen[:, kind])
+        bulk: NDArray[np.float64] = np.sqrt(areas) * contrasts.clip(LEAST_CONTRAST)
+        return bulk
+
+    def part(self, indices: Sequence[int]) -> _Chain:
+        """The object in some of its slices."""
+        return _Chain(
+            {n: self.slices[n] for n in indices},
+            {n: self.contrasts[n] for n in indices if n in self.contrasts},
+        )
 
 
 def link_slices(
@@ -85,6 +114,7 @@ def link_slices(
     *,
     axis: int = 0,
     settings: LinkSettings | None = None,
+    brightness: Callable[[int], NDArray[np.float32]] | None = None,
 ) -> VolumeSegmentation:
     """Link the objects of slices into objects of the volume.
 
@@ -101,6 +131,9 @@ def link_slices(
     axis : int
         The axis that the slices lie along.
     settings : LinkSettings, optional
+    brightness : callable, optional
+        Gives a slice's brightness, float32 (rows, columns) of 0..1; it is asked for the
+        slice whose objects were taken last.
 
     Returns
     -------
@@ -115,7 +148,10 @@ def link_slices(
         masks = [SliceMask(each, each.predicted_iou) for each in records]
         alive = [c for c in open_chains if index - c.last <= chosen.gap + 1]
         finished += [c for c in open_chains if index - c.last > chosen.gap + 1]
+        seen = brightness(index) if brightness and masks else None
         open_chains = _extend(alive, masks, index, chosen, result.slice_shape)
+        if seen is not None:
+            _note_contrasts(open_chains, index, seen)
     parts = [p for c in finished + open_chains for p in _cut(c, chosen.neck)]
     kept = [each for each in parts if _is_kept(each, chosen)]
     kept.sort(key=lambda chain: min(chain.slices))
@@ -157,26 +193,33 @@ def _append(
     chain.slices[index] = found
 
 
+def _note_contrasts(
+    chains: Iterable[_Chain], index: int, plane: NDArray[np.float32]
+) -> None:
+    """Note how much brighter, and darker, objects are than a slice's background."""
+    dark, bright = np.quantile(plane, BACKGROUND)
+    for chain in chains:
+        found = chain.slices.get(index)
+        if found is not None:
+            mean = float(plane[found.region][found.record.mask].mean())
+            chain.contrasts[index] = (mean - float(dark), float(bright) - mean)
+
+
 def _cut(chain: _Chain, neck: float) -> list[_Chain]:
-    """Cut a chain where it is thin between two thicker parts."""
-    indices = sorted(chain.slices)
-    areas = np.array([chain.slices[n].area for n in indices], dtype=float)
-    if len(areas) < 3 or neck <= 0:
+    """Cut a chain where it has little bulk between two bulkier parts."""
+    indices, bulk = sorted(chain.slices), chain.bulk()
+    if len(bulk) < 3 or neck <= 0:
         return [chain]
-    thickest = np.minimum(
-        np.maximum.accumulate(areas)[:-2],
-        np.maximum.accumulate(areas[::-1])[::-1][2:],
+    bulkiest = np.minimum(
+        np.maximum.accumulate(bulk)[:-2],
+        np.maximum.accumulate(bulk[::-1])[::-1][2:],
     )
-    shares = areas[1:-1] / thickest
+    shares = bulk[1:-1] / bulkiest
     place = int(shares.argmin()) + 1
     if shares[place - 1] >= neck:
         return [chain]
     halves = indices[:place], indices[place:]
-    return [
-        part
-        for half in halves
-        for part in _cut(_Chain({n: chain.slices[n] for n in half}), neck)
-    ]
+    return [part for half in halves for part in _cut(chain.part(half), neck)]
 
 
 def overlap_matrix(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -11,9 +11,8 @@ import numpy as np
 from napari_sam.inference.linking import LinkSettings, link_slices
 from napari_sam.inference.predictor import SamPredictor
 from napari_sam.inference.volume import VolumeSegmenter
-from napari_sam.inference.volume_overlap import resolve_overlaps
 from napari_sam.inference.volume_planes import VolumePlanes
-from napari_sam.inference.volume_result import SliceMask, VolumeSegmentation
+from napari_sam.inference.volume_result import VolumeObject, VolumeSegmentation
 from napari_sam.inference.volume_source import VolumeLike
 from napari_sam.structures import MaskRecord
 
@@ -87,7 +86,7 @@ def segment_volume(
     channel_axis: int | None = None,
     find: PlaneFinder = find_everything,
     links: LinkSettings | None = None,
-    refine: bool = False,
+    refine: bool = True,
     progress: Progress | None = None,
     should_cancel: Callable[[], bool] | None = None,
 ) -> VolumeSegmentation:
@@ -103,8 +102,7 @@ def segment_volume(
     links : LinkSettings, optional
         How masks of neighbouring slices become one object.
     refine : bool
-        Follow each object from its most confident slice, as if that had been
-        confirmed, and keep what is found where it agrees with what was linked.
+        Follow each object from its best slice; see `refine_objects`.
     progress, should_cancel : callable, optional
         As in `WalkOptions`.
 
@@ -120,13 +118,42 @@ def segment_volume(
         If the model cannot find objects by itself.
     """
     planes = segmenter.open(volume, axis=axis, channel_axis=channel_axis)
-    walk = _Walk(segmenter.predictor, planes, find, progress, should_cancel)
     source = planes.source
-    found = link_slices(walk.slices(), source.shape, axis=source.axis, settings=links)
+    looking, following = _told(progress, source.length, refine)
+    walk = _Walk(segmenter.predictor, planes, find, looking, should_cancel)
+    found = link_slices(
+        walk.slices(),
+        source.shape,
+        axis=source.axis,
+        settings=links,
+        brightness=lambda index: planes.get(index).brightness,
+    )
     found.complete = not walk.cancelled
-    if refine and found.complete and found.objects:
-        found = refine_objects(segmenter, planes, found, should_cancel=should_cancel)
-    return found
+    if not refine or walk.cancelled or not found.objects:
+        return found
+    refined = refine_objects(
+        segmenter, planes, found, progress=following, should_cancel=should_cancel
+    )
+    if not refined.complete:
+        found.complete = False
+        return found
+    return refined
+
+
+def _told(
+    progress: Progress | None, length: int, refine: bool
+) -> tuple[Progress | None, Progress | None]:
+    """What to tell of looking at each slice, and of following objects both ways."""
+    if progress is None or not refine:
+        return progress, None
+
+    def looking(done: int, _: int | None) -> None:
+        progress(done, 3 * length)
+
+    def following(done: int, total: int | None) -> None:
+        progress(length + round(2 * length * done / max(total or 0, 1)), 3 * length)
+
+    return looking, following
 
 
 class _Walk:
@@ -158,21 +185,17 @@ class _Walk:
                 self._progress(index + 1, length)
 
 
-# A propagated mask replaces a linked one that it agrees with so well.
-AGREEMENT = 0.5
-
-
 def refine_objects(
     segmenter: VolumeSegmenter,
     planes: VolumePlanes,
     found: VolumeSegmentation,
     *,
+    progress: Progress | None = None,
     should_cancel: Callable[[], bool] | None = None,
 ) -> VolumeSegmentation:
-    """Follow each object from its best slice, and extend it where the model sees more.
+    """Follow each object from its best slice, as if that had been confirmed.
 
-    Slices in which the object was found stay as they are; those it is followed to
-    beyond its ends are added unless another object is there.
+    So it is found in the slices in which it was missed, and ends where it ends.
 
     Parameters
     ----------
@@ -181,44 +204,32 @@ def refine_objects(
         Of the volume that ``found`` is of.
     found : VolumeSegmentation
         Not changed.
-    should_cancel : callable, optional
-        Asked before each slice.
+    progress, should_cancel : callable, optional
+        As in `WalkOptions`.
+
+    Returns
+    -------
+    VolumeSegmentation
+        The same ids.
     """
-    shape = found.slice_shape
-    confirmed = {}
-    for identifier, each in found.objects.items():
-        best = max(each.confidence, key=lambda n: each.confidence[n])
-        confirmed[identifier] = {best: each.slices[best].full(shape)}
-    followed = segmenter.propagate(
-        planes, confirmed=confirmed, should_cancel=should_cancel
+    confirmed = {
+        identifier: {best: each.slices[best].full(found.slice_shape)}
+        for identifier, each in found.objects.items()
+        if (best := _best_slice(each)) is not None
+    }
+    return segmenter.propagate(
+        planes, confirmed=confirmed, progress=progress, should_cancel=should_cancel
     )
-    result = replace(found, objects={})
-    for identifier, each in found.objects.items():
-        extended = {**followed.objects[identifier].slices, **each.slices}
-        result.objects[identifier] = replace(each, slices=extended)
-    for index in result.indices:
-        _settle(result, found, index, shape)
-    result.complete = followed.complete
-    return result
 
 
-def _settle(
-    result: VolumeSegmentation,
-    found: VolumeSegmentation,
-    index: int,
-    shape: tuple[int, int],
-) -> None:
-    """Resolve overlaps in a slice; masks that were there before come first."""
-    masks: dict[int, SliceMask] = result.at(index)
-    old = set(found.at(index))
-    ranked = {n: replace(each, rank=int(n in old)) for n, each in masks.items()}
-    settled = resolve_overlaps(ranked, shape)
-    for identifier in masks:
-        slices = result.objects[identifier].slices
-        if identifier in settled:
-            slices[index] = settled[identifier]
-        else:
-            del slices[index]
+def _best_slice(each: VolumeObject) -> int | None:
+    """The slice with the most certain and largest mask; None if there is none."""
+
+    def worth(index: int) -> float:
+        mask = each.slices[index]
+        return mask.confidence * math.sqrt(mask.area)
+
+    return max(each.slices, key=worth, default=None)
 
 
 def mean_confidence(found: VolumeSegmentation) -> dict[int, float]:

@@ -86,6 +86,8 @@ def segment_by_vote(
             channel_axis=channel_axis,
             find=find,
             links=links,
+            # The axes make good for each other.
+            refine=False,
             progress=tell,
             should_cancel=should_cancel,
         )

@@ -79,6 +79,25 @@ def test_objects_that_lie_on_each_other_are_cut_at_the_neck() -> None:
     assert len(single.objects) == 2
 
 
+def test_objects_that_lie_on_each_other_are_cut_where_it_is_darker() -> None:
+    labels = np.zeros((11, 40, 44), np.int32)
+    labels[:, 10:30, 12:32] = 1
+    volume = np.where(labels > 0, 0.8, 0.1).astype(np.float32)
+    volume[5][labels[5] > 0] = 0.5
+    alike = link_slices(shuffled(labels), labels.shape)
+    assert len(alike.objects) == 1
+    told = link_slices(shuffled(labels), labels.shape, brightness=lambda n: volume[n])
+    assert [sorted(each.slices) for each in told.objects.values()] == [
+        [0, 1, 2, 3, 4],
+        [5, 6, 7, 8, 9, 10],
+    ]
+    # So it is with dark objects on bright ground.
+    told = link_slices(
+        shuffled(labels), labels.shape, brightness=lambda n: 1 - volume[n]
+    )
+    assert len(told.objects) == 2
+
+
 def test_the_best_overlaps_together_decide() -> None:
     # Greedily, the long bar would go on in the middle and the short one end.
     labels = np.zeros((2, 10, 30), np.int32)
@@ -131,3 +150,29 @@ def test_cancelling_keeps_the_slices_done() -> None:
     )
     assert not found.complete
     assert found.indices == [1, 2, 3, 4, 5]
+
+
+def test_cancelling_while_objects_are_followed_keeps_what_was_linked() -> None:
+    labels = balls(SHAPE, TWO, 6.5)
+    segmenter = VolumeSegmenter(BrightPredictor())  # type: ignore[arg-type]
+    volume = np.where(labels > 0, 255, 0).astype(np.uint8)
+    done: list[int] = []
+    found = segment_volume(
+        segmenter,
+        volume,
+        find=lambda _, __, index: records(labels[index]),
+        progress=lambda n, _: done.append(n),
+        should_cancel=lambda: len(done) == 23,
+    )
+    assert not found.complete
+    np.testing.assert_array_equal(found.labels(), labels)
+    told: list[tuple[int, int | None]] = []
+    segment_volume(
+        segmenter,
+        volume,
+        find=lambda _, __, index: records(labels[index]),
+        progress=lambda n, total: told.append((n, total)),
+    )
+    assert told == sorted(told)
+    assert {total for _, total in told} == {60}
+    assert told[-1][0] == 60
