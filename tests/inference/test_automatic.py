@@ -20,12 +20,13 @@ from napari_sam.inference.grid_candidates import Found
 from napari_sam.inference.instances import InstanceSettings
 from napari_sam.inference.postprocess import DrawnMask, draw_mask
 from napari_sam.inference.predictor import SamPredictor
+from napari_sam.inference.prompted_regions import region_candidates
 from napari_sam.inference.regions import Region, Splitting, find_regions
 from napari_sam.inference.run_lengths import RunLengthEncoder
 from napari_sam.inference.unetr import UnetrFinder
 from napari_sam.nn.sam import Sam
 from napari_sam.nn.unetr_decoder import UnetrDecoder
-from napari_sam.structures import Frame, PromptSet
+from napari_sam.structures import Frame, PromptSet, Provenance
 
 from .test_pyramid import make_model
 from .test_regions import discs, maps_of
@@ -101,6 +102,26 @@ def test_suggestions_become_the_decoder_s_masks() -> None:
         assert (made.model, made.method) == ("knowing", "dense")
         assert made.prompts.box is not None
     assert seen[-1] == (4, 4)
+
+
+def test_a_region_is_a_mask_prompt_where_it_lies() -> None:
+    labels = discs((80, 120), [(30, 40, 15)])
+    (region,) = find_regions(maps_of(labels, step=2.0), Splitting(1.0, 0.1))
+    (drawn,) = region_candidates([region], (160, 240), Provenance("knowing", ""))
+    prompts = drawn.mask_prompt
+    assert prompts.mask is not None
+    assert prompts.mask.frame is not None
+    logits, frame = prompts.mask.values, prompts.mask.frame
+    rows, cols = np.nonzero(logits > 0)
+    centres = np.stack([rows, cols], 1) + 0.5
+    places = (centres * frame.step + frame.origin).astype(int) // 2
+    assert (labels[places[:, 0], places[:, 1]] == 1).all()
+    assert len(rows) == np.count_nonzero(labels)
+    # Deepest in the middle, and outside beyond the region's edge.
+    assert logits.max() == logits[logits.shape[0] // 2, logits.shape[1] // 2] == 6.0
+    assert logits[0].max() < 0
+    (click,) = prompts.points
+    assert np.hypot(*np.subtract(click.position, (60, 80))) < 6
 
 
 def test_what_the_decoder_rates_badly_is_left_out() -> None:
