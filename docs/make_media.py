@@ -195,6 +195,8 @@ def main() -> None:
     stack.save("window_stack.png")
     stack.widget.panels[VOLUME][0].view_3d.click()
     stack.rest()
+    # In 3D each drawing takes long, and the section is laid out in several.
+    stack.rest()
     stack.save("window_stack_3d.png")
     stack.close()
 
