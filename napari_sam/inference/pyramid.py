@@ -241,7 +241,7 @@ class PyramidFraming:
             lowest = max(first.level - REACH, self.coarsest_level(embedding))
             highest = min(first.level + REACH, FINEST_LEVEL)
             for level in range(lowest, highest + 1):
-                views[0, level] = self._view_at(embedding, centre, level)
+                views[0, level] = self.view_at(embedding, centre, level)
         looks = self._decode_views(embedding, [prompts], views, slice(0, None))
         return [
             LowResMasks(each.logits, each.iou, each.view.frame(self._window))
@@ -316,7 +316,7 @@ class PyramidFraming:
             if float(best.iou.max()) < SURE:
                 levels = {level - 1, level + 1}
         return [
-            self._view_at(embedding, centre, each)
+            self.view_at(embedding, centre, each)
             for each in sorted(levels - set(looks))
             if self.coarsest_level(embedding) <= each <= FINEST_LEVEL
         ]
@@ -351,14 +351,14 @@ class PyramidFraming:
         (row0, col0), (row1, col1) = box
         centre = (row0 + row1) / 2, (col0 + col1) / 2
         size, longest = _sizes(box)
-        return self._view_at(embedding, centre, self._level(embedding, size, longest))
+        return self.view_at(embedding, centre, self._level(embedding, size, longest))
 
     def _spare(self, embedding: PyramidEmbedding, view: View) -> View:
         """The view, or one of the next coarser level if only that is encoded here."""
         if view.level <= 0 or self._blocks.holds(embedding, view):
             return view
         centre = view.centre(self._window)
-        coarser = self._view_at(embedding, centre, view.level - 1)
+        coarser = self.view_at(embedding, centre, view.level - 1)
         return coarser if self._blocks.holds(embedding, coarser) else view
 
     def _earlier_view(
@@ -372,7 +372,7 @@ class PyramidFraming:
             self.coarsest_level(embedding) <= view.level <= FINEST_LEVEL
         ):
             return None
-        known = self._view_at(embedding, view.centre(self._window), view.level)
+        known = self.view_at(embedding, view.centre(self._window), view.level)
         return view if view == known else None
 
     def _still_suits(self, view: View, box: Corners) -> bool:
@@ -397,7 +397,7 @@ class PyramidFraming:
             seen.add(level)
             size = self._read_size(embedding, positions, level)
             level = self._level(embedding, size, max(size, spread))
-        return self._view_at(embedding, _centre_of_clicks(prompts), level)
+        return self.view_at(embedding, _centre_of_clicks(prompts), level)
 
     def _quick_view(self, embedding: PyramidEmbedding, prompts: PromptSet) -> View:
         """The finest level that is encoded around clicks, up to the one that suits."""
@@ -408,17 +408,17 @@ class PyramidFraming:
         size = self._read_size(embedding, _clicked(prompts), first)
         level = self._level(embedding, size, size)
         for finer in range(level, first, -1):
-            view = self._view_at(embedding, centre, finer)
+            view = self.view_at(embedding, centre, finer)
             if self._blocks.holds(embedding, view):
                 return view
-        return self._view_at(embedding, centre, min(level, first))
+        return self.view_at(embedding, centre, min(level, first))
 
     def _read_size(
         self, embedding: PyramidEmbedding, positions: NDArray[np.float64], level: int
     ) -> float:
         """Size in image pixels that the dense head reads at image positions."""
         row, col = positions[0]
-        view = self._view_at(embedding, (float(row), float(col)), level)
+        view = self.view_at(embedding, (float(row), float(col)), level)
         dense = self._blocks.crop(embedding, view).dense[0, -1]
         inner = image_to_frame(positions, view.frame(self._window)).astype(int)
         rows, cols = np.clip(inner, 0, dense.shape[0] - 1).T
@@ -437,7 +437,7 @@ class PyramidFraming:
         longest = max(embedding.image_shape)
         return min(0, math.floor(math.log2(self._window / longest)))
 
-    def _view_at(
+    def view_at(
         self, embedding: PyramidEmbedding, centre: tuple[float, float], level: int
     ) -> View:
         """The window around an image position, on the grid of cells."""
@@ -450,6 +450,42 @@ class PyramidFraming:
         return View(level, corner[0], corner[1])
 
     @torch.no_grad()
+    def decode_in(
+        self,
+        embedding: PyramidEmbedding,
+        prompts: Sequence[PromptSet],
+        views: Sequence[View],
+        kept: slice,
+    ) -> tuple[Tensor, Tensor]:
+        """Decode each prompt in its view.
+
+        Parameters
+        ----------
+        embedding : PyramidEmbedding
+        prompts : sequence of PromptSet
+            N that make equally many tokens.
+        views : sequence of View
+        kept : slice
+            Of the model's four masks; the first is the single one.
+
+        Returns
+        -------
+        tuple of Tensor
+            Logits (N, K, h, w) and predicted IoU (N, K), on the CPU.
+        """
+        crops = [self._blocks.crop(embedding, view) for view in views]
+        frames = [view.frame(self._window) for view in views]
+        placed = list(zip(prompts, frames, strict=True))
+        device = self._model.device
+        # In float32: a shorter type makes so small products no faster.
+        logits, iou = self._model.decode(
+            stack_features(crops),
+            window_points(placed, device),
+            window_boxes(placed, device),
+            window_masks(placed, device),
+        )
+        return logits[:, kept].cpu(), iou[:, kept].cpu()
+
     def _decode_views(
         self,
         embedding: PyramidEmbedding,
@@ -458,21 +494,8 @@ class PyramidFraming:
         kept: slice,
     ) -> dict[tuple[int, int], Look]:
         """Decode prompts in views, named by the prompt's index and the view's level."""
-        crops = [self._blocks.crop(embedding, view) for view in views.values()]
-        features = stack_features(crops)
-        placed = [
-            (prompts[index], view.frame(self._window))
-            for (index, _), view in views.items()
-        ]
-        device = self._model.device
-        # In float32: a shorter type makes so small products no faster.
-        logits, iou = self._model.decode(
-            features,
-            window_points(placed, device),
-            window_boxes(placed, device),
-            window_masks(placed, device),
-        )
-        logits, iou = logits[:, kept].cpu(), iou[:, kept].cpu()
+        asked = [prompts[index] for index, _ in views]
+        logits, iou = self.decode_in(embedding, asked, list(views.values()), kept)
         return {
             key: Look(
                 view,

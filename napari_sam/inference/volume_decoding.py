@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
@@ -48,9 +47,6 @@ from napari_sam.structures import (
     Provenance,
 )
 
-if TYPE_CHECKING:
-    from napari_sam.nn.pocket import Pocket
-
 # Prompts of one slice decoded at a time: their full-size candidates are in memory.
 CHUNK = 16
 # Parts of a mask that are smaller than this share of its largest one are specks, which
@@ -83,7 +79,7 @@ class SliceDecoder:
         framing = predictor.framing
         self._windows = None
         if isinstance(framing, PyramidFraming):
-            self._windows = WindowDecoder(cast("Pocket", predictor.model), framing)
+            self._windows = WindowDecoder(framing)
         self._name = predictor.model.name, predictor.model.checkpoint_sha256 or ""
 
     # Anchors

@@ -11,9 +11,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
-import torch
 
 from napari_sam.inference.blocks import PyramidEmbedding, View
 from napari_sam.inference.framing import (
@@ -23,7 +20,6 @@ from napari_sam.inference.framing import (
 )
 from napari_sam.inference.pyramid import (
     BOX_FILLING,
-    CHUNK,
     FINEST_LEVEL,
     LARGEST_SHARE,
     WANTED_SIZE,
@@ -32,16 +28,8 @@ from napari_sam.inference.pyramid import (
 from napari_sam.inference.window_prompts import (
     Corners,
     known_box,
-    window_boxes,
-    window_masks,
-    window_points,
 )
-from napari_sam.nn.pocket_encoder import stack_features
-from napari_sam.nn.pocket_prompts import STRIDE
 from napari_sam.structures import PromptSet
-
-if TYPE_CHECKING:
-    from napari_sam.nn.pocket import Pocket
 
 # An object may be seen so many octaves smaller or larger than suits the model best.
 TOLERATED = 1.0
@@ -70,13 +58,10 @@ class WindowDecoder:
 
     Parameters
     ----------
-    model : Pocket
     framing : PyramidFraming
-        Of that model.
     """
 
-    def __init__(self, model: Pocket, framing: PyramidFraming) -> None:
-        self._model = model
+    def __init__(self, framing: PyramidFraming) -> None:
         self._framing = framing
 
     def decode(
@@ -94,7 +79,8 @@ class WindowDecoder:
         """
         views = [self._view(embedding, level, each) for each in prompts]
         found: dict[int, LowResMasks] = {}
-        for chunk in chunks_of_a_kind((len(each.points) for each in prompts), CHUNK):
+        counts = (len(each.points) for each in prompts)
+        for chunk in chunks_of_a_kind(counts, self._framing.batch):
             answers = self._decode(
                 embedding, [prompts[n] for n in chunk], [views[n] for n in chunk]
             )
@@ -104,13 +90,14 @@ class WindowDecoder:
     def _view(
         self, embedding: PyramidEmbedding, level: int, prompts: PromptSet
     ) -> View:
-        box, window = known_box(prompts), self._model.window
+        box, window = known_box(prompts), self._framing.model.window
         assert box is not None
         lowest = self._framing.coarsest_level(embedding)
         chosen = max(_tolerable_level(box, window, level), lowest)
-        return _window_around(box, chosen, embedding.image_shape, window)
+        (row0, col0), (row1, col1) = box
+        centre = (row0 + row1) / 2, (col0 + col1) / 2
+        return self._framing.view_at(embedding, centre, chosen)
 
-    @torch.no_grad()
     def _decode(
         self,
         embedding: PyramidEmbedding,
@@ -118,20 +105,9 @@ class WindowDecoder:
         views: Sequence[View],
     ) -> list[LowResMasks]:
         """Decode prompts that make equally many tokens."""
-        frames = [view.frame(self._model.window) for view in views]
-        placed = list(zip(prompts, frames, strict=True))
-        device, blocks = self._model.device, self._framing.blocks
-        # In float32: a shorter type makes so small products no faster.
-        logits, iou = self._model.decode(
-            stack_features([blocks.crop(embedding, view) for view in views]),
-            window_points(placed, device),
-            window_boxes(placed, device),
-            window_masks(placed, device),
-        )
-        return [
-            LowResMasks(logits[n, :1].cpu(), iou[n, :1].cpu(), frame)
-            for n, frame in enumerate(frames)
-        ]
+        logits, iou = self._framing.decode_in(embedding, prompts, views, slice(0, 1))
+        frames = [view.frame(self._framing.model.window) for view in views]
+        return [LowResMasks(logits[n], iou[n], frame) for n, frame in enumerate(frames)]
 
 
 def _tolerable_level(box: Corners, window: int, level: int) -> int:
@@ -142,15 +118,3 @@ def _tolerable_level(box: Corners, window: int, level: int) -> int:
     fitting = math.floor(math.log2(LARGEST_SHARE * window / max(height, width)))
     finest = min(math.floor(wanted + TOLERATED), FINEST_LEVEL, fitting)
     return min(max(level, math.ceil(wanted - TOLERATED)), finest)
-
-
-def _window_around(
-    box: Corners, level: int, shape: tuple[int, int], window: int
-) -> View:
-    """The window around a box, on the grid of cells, inside the image."""
-    corner = []
-    for low, high, side in zip(*box, shape, strict=True):
-        start = (low + high) / 2 * 2.0**level - window / 2
-        last = max(side * 2.0**level - window, 0.0)
-        corner.append(round(min(max(start, 0.0), last) / STRIDE) * STRIDE)
-    return View(level, corner[0], corner[1])

@@ -91,7 +91,7 @@ def test_a_window_is_the_same_in_one_block_and_in_many(
     embedding = PyramidEmbedding(shape, "pocket", pixels)
     # Its centre is just inside the second block's core, its corner is in the first's.
     edge = 257 * 2.0**-level
-    view = FRAMING._view_at(embedding, (edge, edge), level)
+    view = FRAMING.view_at(embedding, (edge, edge), level)
     cut = BLOCKS.crop(embedding, view)
     for name in ("CORE", "SMALL_CORE"):
         monkeypatch.setattr(f"napari_sam.inference.tiling.{name}", 4096)
@@ -106,7 +106,7 @@ def test_a_first_click_on_a_small_object_encodes_little() -> None:
     embedding = blank((1024, 1024))
     for level in (0, 1, 2):
         embedding.blocks.clear()
-        BLOCKS.crop(embedding, FRAMING._view_at(embedding, (500.0, 500.0), level))
+        BLOCKS.crop(embedding, FRAMING.view_at(embedding, (500.0, 500.0), level))
         (features,) = embedding.blocks.values()
         side = max(features.dense.shape[-2:]) * 2
         assert side <= 576, f"level {level}"
@@ -132,7 +132,7 @@ def test_a_window_is_cut_out_of_a_wide_block_that_is_there() -> None:
     shape = (600, 900)
     pixels = np.random.default_rng(0).random((3, *shape), dtype=np.float32)
     embedding = PyramidEmbedding(shape, "pocket", pixels)
-    view = FRAMING._view_at(embedding, (300.0, 600.0), 1)
+    view = FRAMING.view_at(embedding, (300.0, 600.0), 1)
     small = BLOCKS.crop(embedding, view)
     embedding.blocks.clear()
     for key in BLOCKS.wanted_blocks(embedding, 1, lambda _box: True):
@@ -194,7 +194,7 @@ def test_blocks_are_counted_and_the_oldest_given_up(
     embedding = blank((1024, 1024))
     empty = embedding.nbytes
     assert empty == embedding.pixels.nbytes
-    views = [FRAMING._view_at(embedding, (row, 500.0), 1) for row in (100, 500, 900)]
+    views = [FRAMING.view_at(embedding, (row, 500.0), 1) for row in (100, 500, 900)]
     BLOCKS.crop(embedding, views[0])
     one = embedding.nbytes - empty
     assert one > 1_000_000
@@ -285,7 +285,7 @@ def mask_in(view: View, start: tuple[int, int], side: int) -> MaskPrompt:
 
 def test_the_window_follows_an_object_that_leaves_it_or_is_tiny_in_it() -> None:
     embedding = blank((1000, 1000))
-    view = FRAMING._view_at(embedding, (500.0, 500.0), 0)
+    view = FRAMING.view_at(embedding, (500.0, 500.0), 0)
     far = PointPrompt((800.0, 800.0))
     reaching = PromptSet(points=(far,), mask=mask_in(view, (50, 50), 24))
     wider = FRAMING._view(embedding, reaching)
