@@ -62,7 +62,7 @@ class Recipe:
     incomplete : tuple of str
         Names of data sets whose background may hold unlabelled objects.
     bfloat16 : bool
-        Autocast the forward pass.
+        Autocast the forward pass, where the CPU is faster so.
     parts : {"all", "decoder", "lora"}
         What is fitted: everything; prompt encoder and mask decoder alone; or these and
         low-rank adapters of the image encoder.
