@@ -24,7 +24,9 @@ Build = Callable[[], Pocket]
 
 def farthest(one: dict[str, Tensor], other: dict[str, Tensor]) -> float:
     """Largest difference of any weight."""
-    return max(float((one[key] - other[key]).abs().max()) for key in one)
+    return max(
+        float((one[key].float() - other[key].float()).abs().max()) for key in one
+    )
 
 
 def copied(model: Pocket) -> dict[str, Tensor]:
