@@ -11,14 +11,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from safetensors.torch import save_file
-
 from napari_sam.evaluation.benchmark import BenchmarkSettings, run_benchmark
 from napari_sam.evaluation.datasets import folder_set
 from napari_sam.inference.predictor import SamPredictor
 from napari_sam.nn.registry import create_model
 from napari_sam.training.calibration import apply_ratings, fit_ratings
 from napari_sam.training.recipe import Recipe
+from napari_sam.training.weights import write_weights
 
 
 def parse() -> argparse.Namespace:
@@ -41,11 +40,7 @@ def main() -> None:
     line = fit_ratings(run_benchmark(SamPredictor(model), sets, settings))
     print(f"true IoU = {line.gain:.3f} * predicted {line.offset:+.3f}")
     apply_ratings(model, line)
-    halves = {
-        name: value.half() if value.is_floating_point() else value
-        for name, value in model.state_dict().items()
-    }
-    save_file(halves, str(options.out))
+    write_weights(options.out, model.state_dict(), {"model": "pocket"})
 
 
 if __name__ == "__main__":

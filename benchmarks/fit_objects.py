@@ -14,13 +14,13 @@ from itertools import chain
 from pathlib import Path
 
 import numpy as np
-from safetensors.torch import save_file
 
 from napari_sam.evaluation.datasets import folder_set
 from napari_sam.inference.predictor import SamPredictor
 from napari_sam.nn.registry import create_model
 from napari_sam.synthetic import SCENES
 from napari_sam.training.object_rating import ObjectTable, fit_object_head, tabulate
+from napari_sam.training.weights import write_weights
 
 SETS = (
     "dsb2018_fluo", "dsb2018_histology", "dsb2018_brightfield", "phase_t98g_cells",
@@ -80,11 +80,7 @@ def main() -> None:
     losses = fit_object_head(model, tables)
     count = sum(len(table.iou) for table in tables)
     print(f"{count} suggestions of {len(tables)} images, loss {losses[-1]:.3f}")
-    halves = {
-        name: value.half() if value.is_floating_point() else value
-        for name, value in model.state_dict().items()
-    }
-    save_file(halves, str(options.out))
+    write_weights(options.out, model.state_dict(), {"model": "pocket"})
 
 
 if __name__ == "__main__":

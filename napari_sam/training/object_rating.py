@@ -14,7 +14,6 @@ from torch import Tensor
 from napari_sam.errors import DataError
 from napari_sam.inference.blocks import PyramidEmbedding
 from napari_sam.inference.dense import DenseFinder
-from napari_sam.inference.instances import Candidate
 from napari_sam.inference.object_rating import Answered, ObjectRater
 from napari_sam.inference.predictor import SamPredictor
 from napari_sam.inference.prompted_regions import prompt_regions, region_candidates
@@ -22,6 +21,7 @@ from napari_sam.inference.pyramid import PyramidFraming
 from napari_sam.nn.pocket import Pocket
 from napari_sam.nn.pocket_objects import ObjectHead
 from napari_sam.structures import Provenance
+from napari_sam.training.matching import best_match
 
 BATCH = 512
 LEARNING_RATE, WEIGHT_DECAY = 4e-3, 3e-2
@@ -81,7 +81,7 @@ def tabulate(
 
         def note(answered: Sequence[Answered]) -> NDArray[np.float32]:
             seen.append(rater.describe(answered).cpu())
-            ious.extend(_true_iou(found, labels) for _, found, _ in answered)
+            ious.extend(best_match(found.record, labels)[0] for _, found, _ in answered)
             return np.ones(len(answered), np.float32)
 
         prompt_regions(framing, embedding, drawn, _ignore, note)
@@ -93,18 +93,6 @@ def tabulate(
 
 def _ignore(_done: int, _total: int) -> None:
     """Take a report of progress that nobody waits for."""
-
-
-def _true_iou(found: Candidate, labels: NDArray[np.integer]) -> float:
-    row0, col0, row1, col1 = found.box
-    mask = found.record.mask
-    shared = np.bincount(labels[row0:row1, col0:col1][mask])
-    shared[0] = 0
-    best = int(shared.argmax())
-    if best == 0:
-        return 0.0
-    union = np.count_nonzero(mask) + np.count_nonzero(labels == best) - shared[best]
-    return float(shared[best] / union)
 
 
 def fit_object_head(

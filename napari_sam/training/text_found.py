@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from napari_sam.structures import MaskRecord
+from napari_sam.training.matching import best_match
 from napari_sam.training.text_scenes import OTHER, NamedImage
 
 # From this IoU on a mask is the object, and below the other it is no object; between
@@ -48,27 +47,12 @@ def name_found(
 
 def _word_of(record: MaskRecord, image: NamedImage) -> str | None:
     """The word of a mask; None if it cannot be told."""
-    best, word = max(
-        (_best_match(record, labels, names) for labels, names in image.truth),
-        default=(0.0, ""),
-    )
+    best, word = 0.0, ""
+    for labels, names in image.truth:
+        iou, index = best_match(record, labels)
+        best, word = max((best, word), (iou, names[index] if index else ""))
     if best >= SAME:
         return word
     if all(each in ("", OTHER) for each in image.words):
         return OTHER
     return "" if image.complete and best < DIFFERENT else None
-
-
-def _best_match(
-    record: MaskRecord, labels: np.ndarray, names: dict[int, str]
-) -> tuple[float, str]:
-    """The highest IoU with an object of a label image, and the object's word."""
-    (row, col), (height, width) = record.origin, record.mask.shape
-    covered = labels[row : row + height, col : col + width][record.mask]
-    shared = np.bincount(covered)
-    shared[0] = 0
-    best = int(shared.argmax())
-    if best == 0:
-        return 0.0, ""
-    union = len(covered) + np.count_nonzero(labels == best) - shared[best]
-    return float(shared[best] / union), names[best]
