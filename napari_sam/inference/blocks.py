@@ -19,6 +19,7 @@ import torch.nn.functional as functional
 from numpy.typing import NDArray
 from torch import Tensor
 
+from napari_sam.geometry import frame_to_image
 from napari_sam.inference.framing import ImageEmbedding
 from napari_sam.inference.tiling import BlockKey, Tiling
 from napari_sam.nn.pocket_encoder import PocketFeatures
@@ -107,6 +108,14 @@ class DenseBlock:
     maps: NDArray[np.float32]
     frame: Frame
     core: tuple[int, int, int, int]
+
+    def cut(self) -> tuple[NDArray[np.float32], Frame]:
+        """The core alone: its maps (4, h, w), and where they lie."""
+        row0, col0, row1, col1 = self.core
+        row, col = frame_to_image(np.array([row0, col0]), self.frame)
+        shape = (row1 - row0, col1 - col0)
+        frame = Frame((float(row), float(col)), self.frame.step, shape)
+        return self.maps[:, row0:row1, col0:col1], frame
 
 
 class BlockEncoder:

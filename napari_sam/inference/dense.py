@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from napari_sam.geometry import frame_to_image
 from napari_sam.inference.blocks import DenseBlock, PyramidEmbedding
 from napari_sam.inference.framing import ImageEmbedding
 from napari_sam.inference.pyramid import FINEST_LEVEL, WANTED_SIZE, PyramidFraming
@@ -274,17 +273,11 @@ def look(
 
 
 def _read(dense: DenseBlock, level: int) -> LevelBlock:
-    row0, col0, row1, col1 = dense.core
-    values = dense.maps[:, row0:row1, col0:col1].astype(np.float32)
+    maps, frame = dense.cut()
+    values = maps.astype(np.float32)
     values[0] = expit(values[0])
     np.clip(values[1:3], 0, 1, out=values[1:3])
     values[3] = OCTAVES * values[3] - level
-    origin = frame_to_image(np.array([row0, col0]), dense.frame)
-    frame = Frame(
-        (float(origin[0]), float(origin[1])),
-        dense.frame.step,
-        (values.shape[1], values.shape[2]),
-    )
     return LevelBlock(level, values, frame)
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sam.geometry import Box, frame_to_image
 from napari_sam.inference.blocks import DenseBlock, PyramidEmbedding
+from napari_sam.inference.dense import OCTAVES
 from napari_sam.inference.pyramid import FINEST_LEVEL, WANTED_SIZE, PyramidFraming
 from napari_sam.inference.tiling import BlockKey
 from napari_sam.structures import Frame
@@ -18,7 +18,6 @@ from napari_sam.structures import Frame
 ENOUGH = 12
 # A click is first read at this level.
 FIRST_LEVEL = 0
-OCTAVES = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +68,7 @@ def look_ahead(
         What was just encoded, or was there.
     """
     blocks, lowest = framing.blocks, framing.coarsest_level(embedding)
-    first = max(min(FIRST_LEVEL, FINEST_LEVEL), lowest)
+    first = max(FIRST_LEVEL, lowest)
     seen = []
     for key in blocks.wanted_blocks(embedding, first, lambda _box: True):
         seen.append(_wanted_levels(blocks.dense_block(embedding, key), first, lowest))
@@ -85,15 +84,8 @@ def look_ahead(
 
 
 def _wanted_levels(dense: DenseBlock, level: int, lowest: int) -> WantedLevels:
-    row0, col0, row1, col1 = core = dense.core
-    maps = dense.maps[:, row0:row1, col0:col1]
+    maps, frame = dense.cut()
     # The size that the dense head reads is in pixels of the level.
     wanted = np.round(np.log2(WANTED_SIZE) - OCTAVES * maps[-1] + level)
     wanted = np.where(maps[0] > 0, wanted.clip(lowest, FINEST_LEVEL), np.nan)
-    return WantedLevels(wanted.astype(np.float32), _core_frame(dense.frame, core))
-
-
-def _core_frame(frame: Frame, core: Box) -> Frame:
-    origin = frame_to_image(np.array(core[:2], float), frame)
-    shape = (core[2] - core[0], core[3] - core[1])
-    return Frame((float(origin[0]), float(origin[1])), frame.step, shape)
+    return WantedLevels(wanted.astype(np.float32), frame)
