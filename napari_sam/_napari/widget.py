@@ -17,7 +17,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_sam._napari.connections import Connections
-from napari_sam._napari.delivery import Debounce, MainThreadDelivery
+from napari_sam._napari.delivery import MainThreadDelivery
 from napari_sam._napari.models import DEFAULT_MODEL, model_state
 from napari_sam._napari.panels.candidates_panel import CandidatesPanel
 from napari_sam._napari.panels.everything_panel import EverythingPanel
@@ -40,6 +40,7 @@ from napari_sam._napari.viewer_link import ViewerLink
 from napari_sam.conflict import rival_warning
 from napari_sam.session import ModelChoice, Session, ThreadRunner
 from napari_sam.session.findings import Proposals
+from napari_sam.session.libraries import garbage_collection_paused, map_libraries
 from napari_sam.session.propagation import Propagation
 
 if TYPE_CHECKING:
@@ -60,6 +61,13 @@ class SamWidget(QWidget):
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
         super().__init__()
         keep_triton_out()
+        map_libraries()
+        with garbage_collection_paused():
+            wanted = self._build(napari_viewer)
+        self._load(wanted)
+
+    def _build(self, napari_viewer: napari.viewer.Viewer) -> Preferences:
+        """Make what is seen, and return what the user prefers."""
         self._delivery = MainThreadDelivery(self)
         self.session = Session(runner=ThreadRunner(self._delivery), reads_ahead=True)
         wanted = read_preferences()
@@ -77,14 +85,9 @@ class SamWidget(QWidget):
             for title, (panel, opened) in self.panels.items()
         }
         self.status = StatusPanel(self.session, self.link)
-        # Libraries and weights are read once the window is there: both at a time take
-        # longer, and the window would stand still for so long.
-        self._load_soon = Debounce(self._load, 0, parent=self)
-        self._load_soon(wanted)
         self._connections = Connections()
         self._closer = Closer(
             [
-                self._load_soon.close,
                 self._delivery.close,
                 *self._panel_closers(),
                 self._proposals_layer.close,
@@ -104,6 +107,7 @@ class SamWidget(QWidget):
         application = QApplication.instance()
         if application is not None:
             application.aboutToQuit.connect(self._closer)
+        return wanted
 
     def close_session(self) -> None:
         """Stop what runs and let go of the viewer; done once."""

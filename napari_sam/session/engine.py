@@ -181,6 +181,7 @@ class Engine:
         """
         number = next(self._jobs)
         self._running[number] = title
+        self.ahead.give_way()
         self._tell()
 
         def job(token: CancelToken) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from napari_sam.session.runner import Outcome, Runner
+from napari_sam.session.runner import Cancelled, CancelToken, Outcome, Runner
 from napari_sam.session.view import ImageView
 from napari_sam.session.worker import Worker
 
@@ -26,6 +26,7 @@ class ReadingAhead:
         self._runner, self._worker, self._is_free = runner, worker, is_free
         self._view: ImageView | None = None
         self._looking = self._held = False
+        self._token: CancelToken | None = None
 
     @property
     def is_going_on(self) -> bool:
@@ -40,6 +41,11 @@ class ReadingAhead:
         """Begin no further part: someone is about to click."""
         self._held = True
 
+    def give_way(self) -> None:
+        """Leave the part in hand, which is begun anew later: someone waits."""
+        if self._token is not None:
+            self._token.cancel()
+
     def go_on(self) -> None:
         """End a hold."""
         self._held = False
@@ -53,10 +59,16 @@ class ReadingAhead:
         self._looking = True
 
         def looked(outcome: Outcome) -> None:
-            self._looking = False
+            self._looking, self._token = False, None
             # What fails here fails again, and is told, when someone asks for it.
-            if self._view is view and not outcome.value:
+            is_over = not outcome.value and not isinstance(outcome.error, Cancelled)
+            if self._view is view and is_over:
                 self._view = None
             self.pause_begins()
 
-        self._runner.submit(lambda _: self._worker.read_ahead(view), looked)
+        def look(token: CancelToken) -> bool:
+            return self._worker.read_ahead(view, token.check)
+
+        token = self._runner.submit(look, looked)
+        if self._looking:
+            self._token = token

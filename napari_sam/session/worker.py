@@ -10,6 +10,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from napari_sam.errors import ModelError
+from napari_sam.session.layer_checks import checked_layers
+from napari_sam.session.libraries import garbage_collection_paused
 from napari_sam.session.propagation_task import PropagationTask, StackArray
 from napari_sam.session.tidying import tidy
 from napari_sam.session.view import ImageView, to_view
@@ -109,15 +111,18 @@ class Worker:
         ModelError, CheckpointError
             As `create_model`.
         """
-        from napari_sam.inference.predictor import SamPredictor
-        from napari_sam.nn.checkpoint import ensure_checkpoint
-        from napari_sam.nn.download import find_checkpoint
-        from napari_sam.nn.registry import create_model
+        with garbage_collection_paused():
+            from napari_sam.inference.predictor import SamPredictor
+            from napari_sam.nn.checkpoint import ensure_checkpoint
+            from napari_sam.nn.download import find_checkpoint
+            from napari_sam.nn.registry import create_model
 
         if find_checkpoint(choice.name) is None:
             ensure_checkpoint(choice.name, progress=progress)
-        model = create_model(choice.name, device=choice.device, dtype=choice.dtype)
-        self.use(SamPredictor(model))
+        with garbage_collection_paused():
+            model = create_model(choice.name, device=choice.device, dtype=choice.dtype)
+            predictor = SamPredictor(model)
+        self.use(predictor)
 
     def embed(self, view: ImageView) -> None:
         """Make the view's embedding the current one, reading it if it is new."""
@@ -174,8 +179,17 @@ class Worker:
         predictor = self.predictor
         return _next_step(predictor.predict_steps(inner, multimask_output, quick=quick))
 
-    def read_ahead(self, view: ImageView) -> bool:
+    def read_ahead(
+        self, view: ImageView, check: Callable[[], None] = lambda: None
+    ) -> bool:
         """Let the model look at the next part of a view, for clicks to come.
+
+        Parameters
+        ----------
+        view : ImageView
+        check : callable
+            Called before each layer of the model; what it raises leaves the part, to
+            be looked at anew the next time.
 
         Returns
         -------
@@ -194,7 +208,13 @@ class Worker:
         if self._ahead is None or self._ahead[0] is not seen:
             self._ahead = seen, look_ahead(framing, seen)
         parts = self._ahead[1]
-        part = self.guarded(lambda: next(parts, None))
+        try:
+            with checked_layers(self.predictor.model, check):
+                part = self.guarded(lambda: next(parts, None))
+        except BaseException:
+            # What was left while it ran cannot be gone on with.
+            self._ahead = None
+            raise
         return part is not None and seen.nbytes < AHEAD_BYTES
 
     def everything(

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from napari_sam import SamPredictor, create_model
 from napari_sam.inference.look_ahead import look_ahead
+from napari_sam.session.runner import Cancelled, CancelToken
 from napari_sam.session.view import array_view
 from napari_sam.session.worker import Worker
 from napari_sam.structures import PointPrompt, PromptSet
@@ -56,3 +57,27 @@ def test_a_background_is_not_enlarged(worker: Worker) -> None:
     framing, seen = worker.predictor.framing, worker.predictor.embedding
     keys = list(look_ahead(framing, seen))  # type: ignore[arg-type]
     assert {key.level for key in keys} == {0}
+
+
+def test_a_part_is_left_between_two_layers_and_looked_at_later(worker: Worker) -> None:
+    view = array_view(draw_discs(14), key="left")
+    assert worker.read_ahead(view)
+    there, token, calls = set(looked_at(worker)), CancelToken(), 0
+
+    def check() -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 20:
+            token.cancel()
+        token.check()
+
+    with pytest.raises(Cancelled):
+        while worker.read_ahead(view, check):
+            pass
+    assert calls == 20, "not a layer more"
+    assert set(looked_at(worker)) == there
+    while worker.read_ahead(view):
+        pass
+    assert len(looked_at(worker)) > len(there)
+    model = worker.predictor.model
+    assert not any(each._forward_pre_hooks for each in model.modules())

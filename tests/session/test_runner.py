@@ -201,7 +201,7 @@ def test_pauses_are_used_to_read_ahead(desk: Desk) -> None:
     session = Session(DiscPredictor(), ThreadRunner(desk.deliver), reads_ahead=True)
     engine, looked = session.engine, list[Any]()
 
-    def read_ahead(view: ImageView) -> bool:
+    def read_ahead(view: ImageView, check: Callable[[], None]) -> bool:
         looked.append(view)
         return len(looked) < 3
 
@@ -217,6 +217,36 @@ def test_pauses_are_used_to_read_ahead(desk: Desk) -> None:
     desk.work_until(lambda: session.candidates is not None)
     desk.work_until(lambda: not engine.ahead.is_going_on)
     assert looked == [session.view] * 3
+    session.close()
+
+
+def test_a_click_does_not_wait_for_what_is_read_ahead(desk: Desk) -> None:
+    session = Session(DiscPredictor(), ThreadRunner(desk.deliver), reads_ahead=True)
+    engine, begun, left = session.engine, list[Any](), list[Exception]()
+    started = threading.Event()
+
+    def read_ahead(view: ImageView, check: Callable[[], None]) -> bool:
+        begun.append(view)
+        started.set()
+        waiting = threading.Event()
+        # The first part takes for ever, unless it is left.
+        while len(begun) == 1 and not waiting.wait(0.005):
+            try:
+                check()
+            except Cancelled as error:
+                left.append(error)
+                raise
+        return False
+
+    engine.worker.read_ahead = read_ahead  # type: ignore[method-assign]
+    session.set_image(np.zeros(SHAPE, np.uint8))
+    desk.work_until(lambda: not session.is_busy)
+    assert started.wait(10)
+    session.add_point((10, 10))
+    desk.work_until(lambda: session.candidates is not None)
+    assert len(left) == 1
+    desk.work_until(lambda: not engine.ahead.is_going_on)
+    assert len(begun) == 2, "it is taken up again in the next pause"
     session.close()
 
 

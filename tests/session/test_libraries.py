@@ -1,0 +1,74 @@
+"""Torch is read beside other work, and garbage is collected again afterwards."""
+
+import gc
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from napari_sam.session import libraries
+from napari_sam.session.libraries import garbage_collection_paused, map_libraries
+
+MAPPED = """
+import sys
+from pathlib import Path
+from napari_sam.session.libraries import map_libraries
+thread = map_libraries()
+assert "torch" not in sys.modules
+thread.join()
+assert "libtorch_cpu" in Path("/proc/self/maps").read_text()
+assert "torch" not in sys.modules
+import torch
+assert float(torch.ones(3).sum()) == 3
+assert map_libraries() is None
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="helps on Linux only")
+def test_the_machine_code_is_there_before_the_import() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", MAPPED], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_without_torch_there_is_nothing_to_read(monkeypatch) -> None:
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    monkeypatch.setattr(libraries, "find_spec", lambda _: None)
+    assert map_libraries() is None
+
+
+def test_garbage_is_collected_again_even_after_an_error() -> None:
+    with pytest.raises(ValueError, match="on purpose"), garbage_collection_paused():
+        assert not gc.isenabled()
+        raise ValueError("on purpose")
+    assert gc.isenabled()
+
+
+def test_the_last_of_two_threads_lets_garbage_be_collected() -> None:
+    inside, leave = threading.Event(), threading.Event()
+
+    def pause() -> None:
+        with garbage_collection_paused():
+            inside.set()
+            leave.wait(10)
+
+    thread = threading.Thread(target=pause)
+    with garbage_collection_paused():
+        thread.start()
+        assert inside.wait(10)
+    assert not gc.isenabled()
+    leave.set()
+    thread.join(10)
+    assert gc.isenabled()
+
+
+def test_who_switched_the_collector_off_finds_it_off() -> None:
+    gc.disable()
+    try:
+        with garbage_collection_paused():
+            pass
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
