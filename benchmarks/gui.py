@@ -1,9 +1,11 @@
 """How long a person waits in the window.
 
 Run ``xvfb-run -a python benchmarks/gui.py`` (or without xvfb-run on a real display);
-needs the test dependencies. Prints: widget open to ready, click to drawn mask, previews
-under the pointer a second, the longest stall of the window while a model of ViT-B's
-size encodes, and memory after 200 objects. Beside them, what napari itself takes to
+needs the test dependencies. Prints: widget open to ready, from the call that napari's
+menu makes, in a napari with an image, until the model has read the image; click to
+drawn mask; previews under the pointer a second; memory after 200 objects, and whether
+commits grow slower; and the longest stall of the window while a model of ViT-B's size
+encodes. Beside them, what napari itself takes to
 draw its window once, and to draw it after a click, before the widget is open: without a
 graphics card that is a good part of every figure.
 """
@@ -26,6 +28,7 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 from scipy import ndimage
 
+MEASURES = ("napari", "opening", "clicks", "hover", "memory", "stall")
 SIDE, PITCH = 1024, 64
 NO_KEY = Qt.KeyboardModifier.NoModifier
 LEFT = Qt.MouseButton.LeftButton
@@ -40,23 +43,39 @@ def main() -> None:
     parser.add_argument("--clicks", type=int, default=40)
     parser.add_argument("--objects", type=int, default=200)
     parser.add_argument("--no-vit", action="store_true", help="leave ViT-B out")
+    parser.add_argument("--only", choices=MEASURES, nargs="+", default=MEASURES)
     options = parser.parse_args()
     viewer = napari.Viewer(show=True)
     viewer.window.resize(1400, 950)
     viewer.add_image(draw_discs(), name="discs")
     settle(0.5)
-    measure_napari()
+    wanted = [each for each in options.only if each != "stall" or not options.no_vit]
+    if "napari" in wanted:
+        measure_napari()
     window = Window(viewer)
+    if "opening" in wanted:
+        print_opening(window)
+    if set(wanted) & {"clicks", "hover"}:
+        window.wait_until_read()
+    if "clicks" in wanted:
+        measure_clicks(window, options.clicks)
+    if "hover" in wanted:
+        measure_hover(window)
+    if "memory" in wanted:
+        measure_memory(window, options.objects)
+    if "stall" in wanted:
+        measure_stall(window)
+    viewer.close()
+
+
+def print_opening(window: Window) -> None:
+    """Print how long the widget took to open, and what cannot be spared of it."""
     print_line("widget open to ready", f"{window.seconds_to_ready:.2f} s", "3 s")
     text = f"{window.seconds_to_build:.2f} s"
     print_line("  of it the window stands still", text, "none set")
+    text = f"{window.work_to_ready:.2f} s"
+    print_line("  processor's time of all threads", text, "none set")
     print_line("  a bare import of torch", f"{seconds_of_torch():.2f} s", "none set")
-    measure_clicks(window, options.clicks)
-    measure_hover(window)
-    measure_memory(window, options.objects)
-    if not options.no_vit:
-        measure_stall(window)
-    viewer.close()
 
 
 def print_line(name: str, value: str, target: str) -> None:
@@ -146,7 +165,7 @@ class Window:
 
     def __init__(self, viewer: Any) -> None:
         self.viewer = viewer
-        start = time.perf_counter()
+        start, work = time.perf_counter(), time.process_time()
         _, widget = viewer.window.add_plugin_dock_widget(
             "napari-sam-clip", "SAM and words"
         )
@@ -154,9 +173,12 @@ class Window:
         self.session, self.link = widget.session, widget.link
         wait(lambda: self.session.model_is_ready and not self.session.is_busy)
         self.seconds_to_ready = time.perf_counter() - start
+        self.work_to_ready = time.process_time() - work
         self.canvas = find_canvas()
         self.screen = Screen(self.canvas)
-        # "Once the embedding is there": the model has looked at the whole image.
+
+    def wait_until_read(self) -> None:
+        """Wait until "the embedding is there": the model has seen the whole image."""
         wait(lambda: not self.session.engine.ahead.is_going_on)
         settle(0.5)
 
@@ -254,19 +276,51 @@ def measure_hover(window: Window, lasting: float = 5.0) -> None:
 
 
 def measure_memory(window: Window, count: int) -> None:
-    """Commit many objects and see what memory they take."""
-    before = resident_bytes()
-    for place in disc_centres(count):
-        window.session.add_point(place)
-        window.session.commit_when_ready()
-        wait(lambda: window.session.draft.is_empty or not window.session.is_busy)
-        window.session.clear_prompts()
+    """Commit many objects: the memory they take, and whether commits grow slower."""
+    session, link = window.session, window.link
+    window.wait_until_read()
+    before, seconds = resident_bytes(), []
+    for place in all_discs()[:count]:
+        session.add_point(place)
+        wait(lambda: not session.is_busy and session.candidates is not None)
+        start = time.perf_counter()
+        session.commit()
+        link.flush()
+        window.screen.wait_for_draw()
+        seconds.append(time.perf_counter() - start)
     settle(1.0)
     grown = (resident_bytes() - before) / 1e6
-    made = len(window.session.document.objects)
+    made = len(session.document.objects)
     print_line(f"memory of {made} objects", f"{grown:.0f} MB", "none set")
+    held = history_bytes(session.document.history) / 1e6
+    print_line("  the arrays of the history", f"{held:.2f} MB", "none set")
+    for name, part in (
+        ("commit of the first 20", seconds[:20]),
+        ("  of the last 20", seconds[-20:]),
+    ):
+        print_times(name, part)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
     print_line("peak of the process", f"{peak:.0f} MB", "none set")
+
+
+def all_discs() -> list[tuple[float, float]]:
+    """Centres of all discs, those at the border too, from all over the image."""
+    steps = range(PITCH // 2, SIDE, PITCH)
+    places = [(float(row), float(col)) for row in steps for col in steps]
+    order = np.random.default_rng(2).permutation(len(places))
+    return [places[each] for each in order]
+
+
+def history_bytes(history: Any) -> int:
+    """Sum the arrays that undo and redo need, each once."""
+    arrays: dict[int, int] = {}
+    for edit in history.done:
+        kept = [part for patch in edit.patches for part in (patch.before, patch.after)]
+        drafts = [each for c in edit.drafts for each in (c.before, c.after)]
+        masks = [each.prompts.mask for each in drafts if each.prompts.mask]
+        kept += [each.values for each in masks]
+        arrays.update({id(each): each.nbytes for each in kept})
+    return sum(arrays.values())
 
 
 def resident_bytes() -> int:

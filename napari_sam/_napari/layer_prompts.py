@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from napari.layers import Image, Labels, Points, Shapes
 from numpy.typing import NDArray
+from scipy import ndimage
 
-from napari_sam._napari.strokes import box_of, lasso_mask, points_along
+from napari_sam._napari.strokes import box_of, lasso_prompt, points_along
 from napari_sam.errors import PromptError
+from napari_sam.session.mask_prompts import prompt_of_mask
 from napari_sam.session.plane import Plane
 from napari_sam.structures import MaskPrompt, PointPrompt, PromptSet
 
@@ -40,7 +43,8 @@ def prompts_of(layer: Any, image: Image, plane: Plane) -> list[PromptSet]:
     elif isinstance(layer, Shapes):
         found = _shapes(layer, image, plane)
     else:
-        found = [PromptSet(mask=MaskPrompt(m)) for m in _masks(layer, image, plane)[1]]
+        values, ids = _labels(layer, image, plane)
+        found = [PromptSet(mask=each) for each in _masks(values, ids)]
     if not found:
         raise PromptError(f"The layer {layer.name!r} has nothing on this slice.")
     return found
@@ -50,7 +54,7 @@ def refining_of(layer: Any, image: Image, plane: Plane) -> list[int] | None:
     """Return the ids that the refined objects of a Labels layer keep."""
     if not isinstance(layer, Labels):
         return None
-    return _masks(layer, image, plane)[0]
+    return _labels(layer, image, plane)[1]
 
 
 def _points(layer: Points, image: Image, plane: Plane) -> list[PromptSet]:
@@ -83,8 +87,8 @@ def _shape(places: NDArray[np.float64], kind: str, plane: Plane) -> PromptSet | 
     if box is None or kind == "rectangle":
         return None if box is None else PromptSet(box=box)
     outline = _ellipse(places) if kind == "ellipse" else places
-    mask = lasso_mask(outline, plane.size)
-    return PromptSet(box=box, mask=MaskPrompt(mask)) if mask.any() else None
+    mask = lasso_prompt(outline, plane.size)
+    return None if mask is None else PromptSet(box=box, mask=mask)
 
 
 def _ellipse(corners: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -98,18 +102,26 @@ def _ellipse(corners: NDArray[np.float64]) -> NDArray[np.float64]:
     return outline
 
 
-def _masks(
+def _labels(
     layer: Labels, image: Image, plane: Plane
-) -> tuple[list[int], list[NDArray[np.bool_]]]:
-    """Return the ids of a plane of labels and their masks, in the image's pixels."""
+) -> tuple[NDArray[Any], list[int]]:
+    """Return a plane of labels, in the image's pixels, and the ids in it."""
     if layer.multiscale or layer.data.shape != plane.shape:
         raise PromptError(
             f"The labels {layer.name!r} have the shape {layer.data.shape}, the image "
             f"{plane.shape}: they must be the same."
         )
     values = plane.read(layer.data, (0, 0, *plane.size))
-    ids = [int(each) for each in np.unique(values) if each]
-    return ids, [values == each for each in ids]
+    return values, [int(each) for each in np.unique(values) if each > 0]
+
+
+def _masks(values: NDArray[Any], ids: list[int]) -> Iterator[MaskPrompt]:
+    """Return the mask of each id, in its box."""
+    # Ids may be large: their places in the list are not.
+    ranks = np.searchsorted([0, *ids], values.clip(0))
+    for rank, box in enumerate(ndimage.find_objects(ranks), start=1):
+        origin = (box[0].start, box[1].start)
+        yield prompt_of_mask(ranks[box] == rank, origin)
 
 
 def _in_plane(

@@ -11,9 +11,9 @@ from psygnal import Signal
 
 from napari_sam._napari.delivery import Debounce, Throttle
 from napari_sam._napari.gestures import Tool, World
-from napari_sam._napari.strokes import box_of, lasso_mask, points_along
+from napari_sam._napari.strokes import box_of, lasso_prompt, points_along
 from napari_sam.errors import NapariSamError
-from napari_sam.structures import MaskPrompt, PointPrompt
+from napari_sam.structures import PointPrompt
 
 if TYPE_CHECKING:
     from napari_sam._napari.viewer_link import ViewerLink
@@ -146,8 +146,8 @@ class Pointing:
         if self._tool == "box":
             session.set_box(box_of(places))
         elif self._tool == "lasso":
-            mask = lasso_mask(places, session.plane.size)
-            draft = session.draft.with_mask(MaskPrompt(mask)).with_box(box_of(places))
+            mask = lasso_prompt(places, session.plane.size)
+            draft = session.draft.with_mask(mask).with_box(box_of(places))
             session.set_draft(draft, "lasso")
         else:
             points = tuple(PointPrompt(p, positive) for p in points_along(places))

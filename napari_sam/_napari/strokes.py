@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.draw import polygon
 
-from napari_sam.structures import BoxPrompt
+from napari_sam.session.mask_prompts import prompt_of_mask
+from napari_sam.structures import BoxPrompt, MaskPrompt
 
 SCRIBBLE_POINTS = 6
 
@@ -33,13 +34,24 @@ def points_along(
     return [(float(r), float(c)) for r, c in zip(rows, cols, strict=True)]
 
 
-def lasso_mask(
+def lasso_prompt(
     places: NDArray[np.float64], shape: tuple[int, int]
-) -> NDArray[np.bool_]:
-    """Return the (H, W) region that a line (N, 2) encloses."""
-    mask = np.zeros(shape, bool)
+) -> MaskPrompt | None:
+    """Return the region that a line (N, 2) encloses; None if it has no pixel.
+
+    Parameters
+    ----------
+    places : ndarray of float, shape (N, 2)
+        (row, col) in pixels.
+    shape : tuple of int
+        (H, W) of the plane; what lies outside is left out.
+    """
     rows, cols = polygon(  # type: ignore[no-untyped-call]
         places[:, 0], places[:, 1], shape
     )
-    mask[rows, cols] = True
-    return mask
+    if not len(rows):
+        return None
+    row, col = int(rows.min()), int(cols.min())
+    mask = np.zeros((rows.max() - row + 1, cols.max() - col + 1), bool)
+    mask[rows - row, cols - col] = True
+    return prompt_of_mask(mask, (row, col))

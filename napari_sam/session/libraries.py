@@ -1,4 +1,4 @@
-"""Torch read with as little waiting as there can be: its start is what a window's is."""
+"""Torch is read with as little waiting as can be: most of a window's start is that."""
 
 from __future__ import annotations
 

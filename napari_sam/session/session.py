@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from napari_sam.errors import ImageError, PromptError
 from napari_sam.session.asking import Asking
@@ -16,7 +16,8 @@ from napari_sam.session.drafts import Draft
 from napari_sam.session.engine import Engine
 from napari_sam.session.events import SessionEvents
 from napari_sam.session.history import Edit
-from napari_sam.session.labels import LabelStore, OverlapRule, PlacedMask
+from napari_sam.session.labels import LabelStore, OverlapRule
+from napari_sam.session.mask_prompts import prompt_of_mask
 from napari_sam.session.objects import DEFAULT_CLASS, SegmentedObject
 from napari_sam.session.plane import Plane
 from napari_sam.session.records import write_frame
@@ -280,7 +281,7 @@ class Session:
             If there is no such object, or it lies in another plane.
         """
         placed = self.document.object_mask(object_id, self.plane)
-        prompt = MaskPrompt(_full_mask(placed))
+        prompt = prompt_of_mask(placed.mask, placed.origin)
         draft = Draft(PromptSet(mask=prompt), object_id=object_id)
         self.set_draft(draft, f"refine object {object_id}")
 
@@ -458,10 +459,3 @@ class Session:
                 f"The point (row {row:g}, col {col:g}) is outside the image of "
                 f"{height} x {width} pixels."
             )
-
-
-def _full_mask(placed: PlacedMask) -> NDArray[np.bool_]:
-    mask = np.zeros(placed.plane.size, bool)
-    row0, col0, row1, col1 = placed.box
-    mask[row0:row1, col0:col1] = placed.mask
-    return mask

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam.errors import PromptError
+from napari_sam.geometry import resample
 from napari_sam.structures import Frame, MaskPrediction, PromptSet
 
 RADII = (3.0, 6.0, 9.0)
@@ -77,6 +78,9 @@ def _mask(shape: Any, prompts: PromptSet, radius: float) -> NDArray[np.bool_]:
     mask = np.zeros(shape, bool)
     if prompts.mask is not None and prompts.mask.frame is None:
         mask |= prompts.mask.values
+    elif prompts.mask is not None:
+        whole = Frame((0.0, 0.0), (1.0, 1.0), shape)
+        mask |= resample(prompts.mask.values, prompts.mask.frame, whole, fill=-1) > 0
     if prompts.box is not None:
         (row0, col0), (row1, col1) = prompts.box.start, prompts.box.stop
         mask[round(row0) : round(row1), round(col0) : round(col1)] = True

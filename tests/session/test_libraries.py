@@ -39,10 +39,15 @@ def test_without_torch_there_is_nothing_to_read(monkeypatch) -> None:
     assert map_libraries() is None
 
 
-def test_garbage_is_collected_again_even_after_an_error() -> None:
-    with pytest.raises(ValueError, match="on purpose"), garbage_collection_paused():
+def fail_while_paused() -> None:
+    with garbage_collection_paused():
         assert not gc.isenabled()
         raise ValueError("on purpose")
+
+
+def test_garbage_is_collected_again_even_after_an_error() -> None:
+    with pytest.raises(ValueError, match="on purpose"):
+        fail_while_paused()
     assert gc.isenabled()
 
 

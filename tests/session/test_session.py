@@ -159,6 +159,23 @@ def test_refining_keeps_the_id_and_may_shrink(session: Session) -> None:
     assert made.area == np.count_nonzero(expected)
 
 
+def test_the_history_holds_no_mask_of_the_whole_image() -> None:
+    session = Session(DiscPredictor())
+    session.set_image(np.zeros((2000, 2000), np.uint8))
+    click_and_commit(session, (20, 20))
+    for _ in range(3):
+        session.refine(1)
+        session.add_point((20, 24))
+        session.commit()
+    sizes = []
+    for edit in session.document.history.done:
+        sizes += [part.nbytes for p in edit.patches for part in (p.before, p.after)]
+        drafts = [d for change in edit.drafts for d in (change.before, change.after)]
+        sizes += [d.prompts.mask.values.nbytes for d in drafts if d.prompts.mask]
+    assert len(sizes) > 10
+    assert max(sizes) < 10_000
+
+
 def test_merge_and_split_are_each_other(session: Session) -> None:
     click_and_commit(session, (12, 12), (50, 60))
     before = labels_of(session).copy()
