@@ -76,19 +76,23 @@ class PyramidEmbedding(ImageEmbedding):
         In 0..1.
     blocks : OrderedDict
         Features by `BlockKey`, the least recently used first.
+    mirrored : OrderedDict
+        Features of windows seen in the mirror, by `View`, the oldest first.
     lock : Lock
-        Held while blocks are looked up or added.
+        Held while blocks or windows are looked up or added.
     """
 
     pixels: NDArray[np.float32]
     blocks: OrderedDict[BlockKey, PocketFeatures] = field(default_factory=OrderedDict)
+    mirrored: OrderedDict[View, PocketFeatures] = field(default_factory=OrderedDict)
     lock: Lock = field(default_factory=Lock)
 
     @property
     def nbytes(self) -> int:
         """Bytes that the image and its blocks take now; more blocks may come."""
         with self.lock:
-            return self.pixels.nbytes + sum(map(_nbytes, self.blocks.values()))
+            kept = [*self.blocks.values(), *self.mirrored.values()]
+        return self.pixels.nbytes + sum(map(_nbytes, kept))
 
 
 @dataclass(frozen=True, eq=False)
@@ -250,31 +254,54 @@ class BlockEncoder:
                 kept -= _nbytes(embedding.blocks.popitem(last=False)[1])
             return embedding.blocks[key]
 
-    @torch.no_grad()
     def _encode_block(
         self, embedding: PyramidEmbedding, key: BlockKey
     ) -> PocketFeatures:
-        pixels = embedding.pixels
         tiling = Tiling.of(key.level, embedding.image_shape, key.is_wide)
-        spans = tiling.spans(key, self._window)
-        rows, cols = (
-            _image_indices(span, key.level, side)
-            for span, side in zip(spans, embedding.image_shape, strict=True)
+        (row0, row1), (col0, col1) = tiling.spans(key, self._window)
+        view = View(key.level, row0, col0)
+        shape = (row1 - row0, col1 - col0)
+        return encode_pixels(self._model, level_pixels(embedding, view, shape))
+
+
+def level_pixels(
+    embedding: PyramidEmbedding, view: View, shape: tuple[int, int]
+) -> Tensor:
+    """The pixels of a part of a level; past the image's edge the last ones go on.
+
+    Parameters
+    ----------
+    embedding : PyramidEmbedding
+    view : View
+        Names the level, and the part's upper left corner.
+    shape : tuple of int
+        (h, w) of the part, in level pixels.
+
+    Returns
+    -------
+    Tensor of float32, shape (1, 3, h, w)
+        In 0..1.
+    """
+    rows, cols = (
+        _image_indices((start, start + length), view.level, side)
+        for start, length, side in zip(
+            (view.row, view.col), shape, embedding.image_shape, strict=True
         )
-        part = torch.from_numpy(pixels[:, rows[:, None], cols])[None]
-        shape = (spans[0][1] - spans[0][0], spans[1][1] - spans[1][0])
-        if part.shape[-2:] != shape:
-            part = functional.interpolate(
-                part, shape, mode="bilinear", antialias=True
-            ).clamp(0, 1)
-        with autocast(self._model):
-            features = self._model.encode(part.to(self._model.device))
-        return PocketFeatures(
-            features.embedding.float(),
-            features.skip4.float(),
-            features.skip2.float(),
-            features.dense.float(),
-        )
+    )
+    part = torch.from_numpy(embedding.pixels[:, rows[:, None], cols])[None]
+    if part.shape[-2:] != shape:
+        part = functional.interpolate(
+            part, shape, mode="bilinear", antialias=True
+        ).clamp(0, 1)
+    return part
+
+
+@torch.no_grad()
+def encode_pixels(model: Pocket, pixels: Tensor) -> PocketFeatures:
+    """Encode pixels (N, 3, h, w) in the model's type; the features are float32."""
+    with autocast(model):
+        features = model.encode(pixels.to(model.device))
+    return PocketFeatures(*(getattr(features, part).float() for part in PARTS))
 
 
 def pack_blocks(embedding: PyramidEmbedding) -> dict[str, Tensor]:

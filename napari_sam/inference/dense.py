@@ -18,7 +18,7 @@ from scipy.special import expit
 
 from napari_sam.inference.blocks import DenseBlock, PyramidEmbedding
 from napari_sam.inference.framing import ImageEmbedding
-from napari_sam.inference.pyramid import FINEST_LEVEL, WANTED_SIZE, PyramidFraming
+from napari_sam.inference.pyramid import PyramidFraming
 from napari_sam.inference.regions import (
     FOREGROUND,
     DenseMaps,
@@ -29,6 +29,7 @@ from napari_sam.inference.regions import (
     usual_size,
 )
 from napari_sam.inference.tiling import BlockKey
+from napari_sam.inference.view_choice import FINEST_LEVEL, WANTED_SIZE
 from napari_sam.structures import Frame
 
 # A level counts less by exp(-1/2) where objects are this many octaves larger or smaller
@@ -256,7 +257,7 @@ def look(
     report : callable
         Called with the number of blocks done and of those known to be needed.
     """
-    level = framing.coarsest_level(embedding)
+    level = framing.views.coarsest_level(embedding)
     survey = Mixture(_grid(embedding.image_shape, SURVEY_STEP), WANTED_SIZE)
     wanted = framing.blocks.wanted_blocks(embedding, level, lambda _box: True)
     done, total = 0, len(wanted)

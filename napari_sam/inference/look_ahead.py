@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from napari_sam.inference.blocks import DenseBlock, PyramidEmbedding
 from napari_sam.inference.dense import OCTAVES
-from napari_sam.inference.pyramid import FINEST_LEVEL, WANTED_SIZE, PyramidFraming
+from napari_sam.inference.pyramid import PyramidFraming
 from napari_sam.inference.tiling import BlockKey
+from napari_sam.inference.view_choice import FINEST_LEVEL, WANTED_SIZE
 from napari_sam.structures import Frame
 
 # Samples of foreground that make a block worth encoding: fewer are hardly clicked at.
@@ -67,7 +68,7 @@ def look_ahead(
     BlockKey
         What was just encoded, or was there.
     """
-    blocks, lowest = framing.blocks, framing.coarsest_level(embedding)
+    blocks, lowest = framing.blocks, framing.views.coarsest_level(embedding)
     first = max(FIRST_LEVEL, lowest)
     seen = []
     for key in blocks.wanted_blocks(embedding, first, lambda _box: True):

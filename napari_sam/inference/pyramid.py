@@ -9,7 +9,6 @@ blocks, when they are first needed, and kept.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -19,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_sam.geometry import image_to_frame, mask_to_box
+from napari_sam.geometry import mask_to_box
 from napari_sam.inference.blocks import (
     BlockEncoder,
     PyramidEmbedding,
@@ -32,36 +31,30 @@ from napari_sam.inference.framing import (
     LowResMasks,
     chunks_of_a_kind,
 )
+from napari_sam.inference.mirrored import MirroredViews
 from napari_sam.inference.postprocess import (
     DrawnMask,
     crop_logits,
     draw_mask,
     paste_logits,
 )
+from napari_sam.inference.view_choice import (
+    FINEST_LEVEL,
+    ViewChooser,
+    centre_of_clicks,
+)
 from napari_sam.inference.window_prompts import (
-    Corners,
     known_box,
     window_boxes,
     window_masks,
     window_points,
 )
 from napari_sam.nn.pocket_encoder import stack_features
-from napari_sam.nn.pocket_prompts import STRIDE
 from napari_sam.structures import Frame, MaskPrediction, MaskPrompt, PromptSet
 
 if TYPE_CHECKING:
     from napari_sam.nn.pocket import Pocket
 
-# Smaller objects than this level suits are seen smaller.
-FINEST_LEVEL = 2
-# The size, in window pixels, that a level is chosen to give the object.
-WANTED_SIZE = 48.0
-# The share of its box that an object covers; a disc covers .79, a slanted rod .3.
-BOX_FILLING = 0.55
-# A box's or mask's longest side may fill this much of the window.
-LARGEST_SHARE = 0.8
-# A mask is refined where it was found unless it wants a level finer by more than this.
-LARGEST_MISMATCH = 1.5
 # A click's answer that rates itself higher is not compared with those of other levels.
 SURE = 0.85
 # Levels on each side of a click's own at which something else may be meant.
@@ -97,6 +90,11 @@ class Look:
         return MaskPrompt(self.logits[0].numpy(), self.view.frame(window))
 
     @property
+    def is_sure(self) -> bool:
+        """Whether its best-rated mask need not be compared with others."""
+        return float(self.iou.max()) >= SURE
+
+    @property
     def rating(self) -> tuple[bool, float]:
         """Whole objects before cut ones; of those the best rated, of these the widest.
 
@@ -125,6 +123,8 @@ class PyramidFraming:
         self._window = model.window
         self.batch = CHUNK
         self._blocks = BlockEncoder(model)
+        self._views = ViewChooser(model.window, self._blocks)
+        self._mirrored = MirroredViews(model)
 
     @property
     def model(self) -> Pocket:
@@ -135,6 +135,11 @@ class PyramidFraming:
     def blocks(self) -> BlockEncoder:
         """Gives the features, and what the dense head says, of parts of an image."""
         return self._blocks
+
+    @property
+    def views(self) -> ViewChooser:
+        """Says where to look for an object."""
+        return self._views
 
     def encode(self, image: NDArray[np.float32]) -> PyramidEmbedding:
         """Keep an image (3, H, W) in 0..1 and take a first look at it."""
@@ -195,10 +200,11 @@ class PyramidFraming:
             (len(each.points) for each in prompts), self.batch
         ):
             some = [prompts[index] for index in indices]
-            views = [self._view(embedding, each) for each in some]
+            views = [self._views.choose(embedding, each) for each in some]
             if sparing:
-                views = [self._spare(embedding, view) for view in views]
+                views = [self._views.spare(embedding, view) for view in views]
             *_, looks = self._look(embedding, some, views, kept)
+            looks = self._look_harder(embedding, some, looks, kept, sparing)
             for index, look in zip(indices, looks, strict=True):
                 results[index] = self._offered(look)
         return [results[index] for index in range(len(prompts))]
@@ -214,7 +220,7 @@ class PyramidFraming:
         assert isinstance(embedding, PyramidEmbedding)
         kept = slice(0, None) if multimask_output else slice(0, 1)
         last: Look | None = None
-        choose = self._quick_view if quick else self._view
+        choose = self._views.choose_quickly if quick else self._views.choose
         views = [choose(embedding, prompts)]
         for (look,) in self._look(embedding, [prompts], views, kept):
             if look is not last:
@@ -222,6 +228,9 @@ class PyramidFraming:
             if quick:
                 return
             last = look
+        (look,) = self._look_harder(embedding, [prompts], [look], kept)
+        if look is not last:
+            yield _prediction(self._offered(look), embedding.image_shape)
 
     def _offered(self, look: Look) -> LowResMasks:
         """Return the best rated masks of a view."""
@@ -234,14 +243,14 @@ class PyramidFraming:
     ) -> list[LowResMasks]:
         """Predict masks of one object at some scales; see `Framing.decode_levels`."""
         assert isinstance(embedding, PyramidEmbedding)
-        first = self._view(embedding, prompts)
+        first = self._views.choose(embedding, prompts)
         views = {(0, first.level): first}
         if known_box(prompts) is None:
-            centre = _centre_of_clicks(prompts)
-            lowest = max(first.level - REACH, self.coarsest_level(embedding))
+            centre = centre_of_clicks(prompts)
+            lowest = max(first.level - REACH, self._views.coarsest_level(embedding))
             highest = min(first.level + REACH, FINEST_LEVEL)
             for level in range(lowest, highest + 1):
-                views[0, level] = self.view_at(embedding, centre, level)
+                views[0, level] = self._views.view_at(embedding, centre, level)
         looks = self._decode_views(embedding, [prompts], views, slice(0, None))
         return [
             LowResMasks(each.logits, each.iou, each.view.frame(self._window))
@@ -278,30 +287,57 @@ class PyramidFraming:
                 for index in {index for index, _ in found}
                 for view in self._further_views(embedding, prompts[index], seen[index])
             }
-        looks = [_best_look(each) for each in seen]
-        if refined := self._look_again(embedding, prompts, looks, kept):
-            yield [refined.get(index, look) for index, look in enumerate(looks)]
 
-    def _look_again(
+    def _look_harder(
         self,
         embedding: PyramidEmbedding,
         prompts: Sequence[PromptSet],
         looks: Sequence[Look],
         kept: slice,
-    ) -> dict[int, Look]:
-        """Decode unsure answers to boxes once more, each with itself as mask prompt."""
-        asked = {
-            index: replace(each, mask=look.as_prompt(self._window))
-            for index, (each, look) in enumerate(zip(prompts, looks, strict=True))
-            if each.box is not None
-            and each.mask is None
-            and float(look.iou.max()) < SURE
-        }
-        if not asked:
-            return {}
-        views = {(index, looks[index].view.level): looks[index].view for index in asked}
-        found = self._decode_views(embedding, asked, views, kept)
-        return {index: look for (index, _), look in found.items()}
+        sparing: bool = False,
+    ) -> list[Look]:
+        """Look again at what is unsure: at a box's answer, and in the mirror.
+
+        A box is asked for once more with its own answer as mask prompt.
+        """
+        prompts, looks = list(prompts), list(looks)
+        refined: dict[tuple[int, int], View] = {}
+        for index in _unsure(looks):
+            if prompts[index].box is not None and prompts[index].mask is None:
+                look = looks[index]
+                mask = look.as_prompt(self._window)
+                prompts[index] = replace(prompts[index], mask=mask)
+                refined[index, look.view.level] = look.view
+        if refined:
+            found = self._decode_views(embedding, prompts, refined, kept)
+            for (index, _), look in found.items():
+                looks[index] = look
+        # Mirrors are encoded for one object alone, which would take long for many.
+        return looks if sparing else self._ask_mirrors(embedding, prompts, looks, kept)
+
+    def _ask_mirrors(
+        self,
+        embedding: PyramidEmbedding,
+        prompts: Sequence[PromptSet],
+        looks: list[Look],
+        kept: slice,
+    ) -> list[Look]:
+        """Replace unsure looks by their mean with those at the mirrored windows."""
+        if not (unsure := _unsure(looks)):
+            return looks
+        asked = [prompts[index] for index in unsure]
+        views = [looks[index].view for index in unsure]
+        logits, iou = self._mirrored.decode(embedding, asked, views, kept)
+        looks = list(looks)
+        for place, index in enumerate(unsure):
+            look = looks[index]
+            looks[index] = self._seen(
+                embedding,
+                look.view,
+                torch.cat([look.logits[None], logits[:, place]]).mean(0),
+                torch.cat([look.iou[None], iou[:, place]]).mean(0),
+            )
+        return looks
 
     def _further_views(
         self, embedding: PyramidEmbedding, prompts: PromptSet, looks: Mapping[int, Look]
@@ -311,14 +347,14 @@ class PyramidFraming:
         level, centre = best.view.level, best.view.centre(self._window)
         levels = {level - 1} if best.is_cut else set()
         if known_box(prompts) is None:
-            centre = _centre_of_clicks(prompts)
+            centre = centre_of_clicks(prompts)
             # A click doesn't say how large the object is, and reading it can go wrong.
-            if float(best.iou.max()) < SURE:
+            if not best.is_sure:
                 levels = {level - 1, level + 1}
         return [
-            self.view_at(embedding, centre, each)
+            self._views.view_at(embedding, centre, each)
             for each in sorted(levels - set(looks))
-            if self.coarsest_level(embedding) <= each <= FINEST_LEVEL
+            if self._views.coarsest_level(embedding) <= each <= FINEST_LEVEL
         ]
 
     def _is_cut(self, embedding: PyramidEmbedding, view: View, logits: Tensor) -> bool:
@@ -339,115 +375,6 @@ class PyramidFraming:
                 strict=True,
             )
         )
-
-    def _view(self, embedding: PyramidEmbedding, prompts: PromptSet) -> View:
-        """Choose the level and window for one object's prompts."""
-        box = known_box(prompts)
-        if box is None:
-            return self._view_of_clicks(embedding, prompts)
-        earlier = self._earlier_view(embedding, prompts)
-        if earlier is not None and self._still_suits(earlier, box):
-            return earlier
-        (row0, col0), (row1, col1) = box
-        centre = (row0 + row1) / 2, (col0 + col1) / 2
-        size, longest = _sizes(box)
-        return self.view_at(embedding, centre, self._level(embedding, size, longest))
-
-    def _spare(self, embedding: PyramidEmbedding, view: View) -> View:
-        """The view, or one of the next coarser level if only that is encoded here."""
-        if view.level <= 0 or self._blocks.holds(embedding, view):
-            return view
-        centre = view.centre(self._window)
-        coarser = self.view_at(embedding, centre, view.level - 1)
-        return coarser if self._blocks.holds(embedding, coarser) else view
-
-    def _earlier_view(
-        self, embedding: PyramidEmbedding, prompts: PromptSet
-    ) -> View | None:
-        """The view that a mask prompt was predicted in, if it is one of this image."""
-        if prompts.mask is None or prompts.mask.frame is None:
-            return None
-        view = View.of_frame(prompts.mask.frame, self._window)
-        if view is None or not (
-            self.coarsest_level(embedding) <= view.level <= FINEST_LEVEL
-        ):
-            return None
-        known = self.view_at(embedding, view.centre(self._window), view.level)
-        return view if view == known else None
-
-    def _still_suits(self, view: View, box: Corners) -> bool:
-        """Whether an object may be seen again where it was seen before.
-
-        A mask differs a little with every click. If the window followed each change of
-        its size, the object would be drawn anew at another scale, and a click could
-        make it worse; so it stays until the object leaves it or is far too small in it.
-        """
-        inner = np.array(box) * 2.0**view.level - (view.row, view.col)
-        if inner.min() < 0 or inner.max() > self._window:
-            return False
-        finer = math.log2(WANTED_SIZE / _sizes(box)[0]) - view.level
-        return view.level == FINEST_LEVEL or finer <= LARGEST_MISMATCH
-
-    def _view_of_clicks(self, embedding: PyramidEmbedding, prompts: PromptSet) -> View:
-        """Let the dense head say how large the object under the clicks is."""
-        positions = _clicked(prompts)
-        spread = float(np.ptp(positions, axis=0).max()) + 1
-        level, seen = min(self._level(embedding, spread, spread), 0), set[int]()
-        while level not in seen:
-            seen.add(level)
-            size = self._read_size(embedding, positions, level)
-            level = self._level(embedding, size, max(size, spread))
-        return self.view_at(embedding, _centre_of_clicks(prompts), level)
-
-    def _quick_view(self, embedding: PyramidEmbedding, prompts: PromptSet) -> View:
-        """The finest level that is encoded around clicks, up to the one that suits."""
-        if known_box(prompts) is not None:
-            return self._view(embedding, prompts)
-        centre = _centre_of_clicks(prompts)
-        first = max(0, self.coarsest_level(embedding))
-        size = self._read_size(embedding, _clicked(prompts), first)
-        level = self._level(embedding, size, size)
-        for finer in range(level, first, -1):
-            view = self.view_at(embedding, centre, finer)
-            if self._blocks.holds(embedding, view):
-                return view
-        return self.view_at(embedding, centre, min(level, first))
-
-    def _read_size(
-        self, embedding: PyramidEmbedding, positions: NDArray[np.float64], level: int
-    ) -> float:
-        """Size in image pixels that the dense head reads at image positions."""
-        row, col = positions[0]
-        view = self.view_at(embedding, (float(row), float(col)), level)
-        dense = self._blocks.crop(embedding, view).dense[0, -1]
-        inner = image_to_frame(positions, view.frame(self._window)).astype(int)
-        rows, cols = np.clip(inner, 0, dense.shape[0] - 1).T
-        log_size = 8 * float(dense[rows, cols].float().median())
-        return math.pow(2.0, log_size - level)
-
-    def _level(self, embedding: PyramidEmbedding, size: float, longest: float) -> int:
-        """Level at which an object of ``size`` image pixels is seen best."""
-        wanted = math.log2(WANTED_SIZE / size)
-        fitting = math.log2(LARGEST_SHARE * self._window / longest)
-        level = min(round(wanted), math.floor(fitting), FINEST_LEVEL)
-        return max(level, self.coarsest_level(embedding))
-
-    def coarsest_level(self, embedding: PyramidEmbedding) -> int:
-        """The level at which the whole image fits a window."""
-        longest = max(embedding.image_shape)
-        return min(0, math.floor(math.log2(self._window / longest)))
-
-    def view_at(
-        self, embedding: PyramidEmbedding, centre: tuple[float, float], level: int
-    ) -> View:
-        """The window around an image position, on the grid of cells."""
-        corner = []
-        for position, length in zip(centre, embedding.image_shape, strict=True):
-            start = position * 2.0**level - self._window / 2
-            last = max(length * 2.0**level - self._window, 0.0)
-            cells = round(min(max(start, 0.0), last) / STRIDE)
-            corner.append(cells * STRIDE)
-        return View(level, corner[0], corner[1])
 
     @torch.no_grad()
     def decode_in(
@@ -497,39 +424,25 @@ class PyramidFraming:
         asked = [prompts[index] for index, _ in views]
         logits, iou = self.decode_in(embedding, asked, list(views.values()), kept)
         return {
-            key: Look(
-                view,
-                masks,
-                quality,
-                self._is_cut(embedding, view, masks[int(quality.argmax())]),
-            )
+            key: self._seen(embedding, view, masks, quality)
             for (key, view), masks, quality in zip(
                 views.items(), logits, iou, strict=True
             )
         }
 
+    def _seen(
+        self, embedding: PyramidEmbedding, view: View, logits: Tensor, iou: Tensor
+    ) -> Look:
+        best = logits[int(iou.argmax())]
+        return Look(view, logits, iou, self._is_cut(embedding, view, best))
+
+
+def _unsure(looks: Sequence[Look]) -> list[int]:
+    return [index for index, look in enumerate(looks) if not look.is_sure]
+
 
 def _best_look(looks: Mapping[int, Look]) -> Look:
     return max(looks.values(), key=lambda look: look.rating)
-
-
-def _sizes(box: Corners) -> tuple[float, float]:
-    """Size of the object in a box, and the box's longest side, at least one pixel."""
-    (row0, col0), (row1, col1) = box
-    sides = max(row1 - row0, 1.0), max(col1 - col0, 1.0)
-    return math.sqrt(BOX_FILLING * sides[0] * sides[1]), max(sides)
-
-
-def _clicked(prompts: PromptSet) -> NDArray[np.float64]:
-    """Image positions (N, 2) of the positive clicks, or of all if there is none."""
-    chosen = [point.position for point in prompts.points if point.positive]
-    return np.array(chosen or [point.position for point in prompts.points]) + 0.5
-
-
-def _centre_of_clicks(prompts: PromptSet) -> tuple[float, float]:
-    positions = _clicked(prompts)
-    row, col = (positions.min(0) + positions.max(0)) / 2
-    return float(row), float(col)
 
 
 def _prediction(found: LowResMasks, shape: tuple[int, int]) -> MaskPrediction:

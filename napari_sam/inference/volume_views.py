@@ -18,12 +18,12 @@ from napari_sam.inference.framing import (
     LowResMasks,
     chunks_of_a_kind,
 )
-from napari_sam.inference.pyramid import (
+from napari_sam.inference.pyramid import PyramidFraming
+from napari_sam.inference.view_choice import (
     BOX_FILLING,
     FINEST_LEVEL,
     LARGEST_SHARE,
     WANTED_SIZE,
-    PyramidFraming,
 )
 from napari_sam.inference.window_prompts import (
     Corners,
@@ -92,11 +92,11 @@ class WindowDecoder:
     ) -> View:
         box, window = known_box(prompts), self._framing.model.window
         assert box is not None
-        lowest = self._framing.coarsest_level(embedding)
+        lowest = self._framing.views.coarsest_level(embedding)
         chosen = max(_tolerable_level(box, window, level), lowest)
         (row0, col0), (row1, col1) = box
         centre = (row0 + row1) / 2, (col0 + col1) / 2
-        return self._framing.view_at(embedding, centre, chosen)
+        return self._framing.views.view_at(embedding, centre, chosen)
 
     def _decode(
         self,

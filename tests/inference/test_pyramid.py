@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from napari_sam.geometry import image_to_frame
 from napari_sam.inference.blocks import BlockEncoder, PyramidEmbedding, View
 from napari_sam.inference.predictor import SamPredictor
-from napari_sam.inference.pyramid import FINEST_LEVEL, PyramidFraming
+from napari_sam.inference.pyramid import PyramidFraming
 from napari_sam.inference.tiling import Tiling
+from napari_sam.inference.view_choice import FINEST_LEVEL, ViewChooser
 from napari_sam.nn.pocket import Pocket
 from napari_sam.structures import BoxPrompt, Frame, MaskPrompt, PointPrompt, PromptSet
 
@@ -52,7 +53,7 @@ def test_a_box_lies_in_the_window_chosen_for_it(
     high = np.minimum(low + np.maximum(np.multiply(side, shape), 1), shape)
     box = BoxPrompt((low[0], low[1]), (high[0], high[1]))
     embedding = blank(shape)
-    view = FRAMING._view(embedding, PromptSet(box=box))
+    view = FRAMING.views.choose(embedding, PromptSet(box=box))
     frame = view.frame(MODEL.window)
     inner = image_to_frame(np.array([low, high]), frame)
     # Windows lie on a grid of 8 pixels, 4 samples, of the level.
@@ -63,7 +64,7 @@ def test_a_box_lies_in_the_window_chosen_for_it(
 @pytest.mark.parametrize("size", [4, 8, 20, 60, 150, 400, 900])
 def test_objects_are_seen_at_a_comfortable_size(size: int) -> None:
     box = BoxPrompt((100.0, 100.0), (100.0 + size, 100.0 + size))
-    view = FRAMING._view(blank((1200, 1200)), PromptSet(box=box))
+    view = FRAMING.views.choose(blank((1200, 1200)), PromptSet(box=box))
     seen = size * 2.0**view.level
     assert 16 <= seen <= 210
 
@@ -73,7 +74,7 @@ def test_a_masks_own_frame_gives_the_same_window() -> None:
     predictor.set_image(np.random.default_rng(0).random((300, 400)))
     logits = np.full((128, 128), -5, np.float32)
     logits[40:60, 50:80] = 5
-    view = FRAMING._view(
+    view = FRAMING.views.choose(
         predictor.embedding, PromptSet(box=BoxPrompt((9, 9), (60, 60)))
     )
     mask = MaskPrompt(logits, view.frame(MODEL.window))
@@ -91,7 +92,7 @@ def test_a_window_is_the_same_in_one_block_and_in_many(
     embedding = PyramidEmbedding(shape, "pocket", pixels)
     # Its centre is just inside the second block's core, its corner is in the first's.
     edge = 257 * 2.0**-level
-    view = FRAMING.view_at(embedding, (edge, edge), level)
+    view = FRAMING.views.view_at(embedding, (edge, edge), level)
     cut = BLOCKS.crop(embedding, view)
     for name in ("CORE", "SMALL_CORE"):
         monkeypatch.setattr(f"napari_sam.inference.tiling.{name}", 4096)
@@ -106,7 +107,7 @@ def test_a_first_click_on_a_small_object_encodes_little() -> None:
     embedding = blank((1024, 1024))
     for level in (0, 1, 2):
         embedding.blocks.clear()
-        BLOCKS.crop(embedding, FRAMING.view_at(embedding, (500.0, 500.0), level))
+        BLOCKS.crop(embedding, FRAMING.views.view_at(embedding, (500.0, 500.0), level))
         (features,) = embedding.blocks.values()
         side = max(features.dense.shape[-2:]) * 2
         assert side <= 576, f"level {level}"
@@ -132,7 +133,7 @@ def test_a_window_is_cut_out_of_a_wide_block_that_is_there() -> None:
     shape = (600, 900)
     pixels = np.random.default_rng(0).random((3, *shape), dtype=np.float32)
     embedding = PyramidEmbedding(shape, "pocket", pixels)
-    view = FRAMING.view_at(embedding, (300.0, 600.0), 1)
+    view = FRAMING.views.view_at(embedding, (300.0, 600.0), 1)
     small = BLOCKS.crop(embedding, view)
     embedding.blocks.clear()
     for key in BLOCKS.wanted_blocks(embedding, 1, lambda _box: True):
@@ -154,8 +155,8 @@ def test_many_prompts_do_not_encode_a_level_for_one() -> None:
     FRAMING.decode(embedding, tiny, False)
     assert max(key.level for key in embedding.blocks) == 1
     # Once it is there, it serves.
-    view = FRAMING._view(embedding, tiny[0])
-    assert FRAMING._spare(embedding, view) == view
+    view = FRAMING.views.choose(embedding, tiny[0])
+    assert FRAMING.views.spare(embedding, view) == view
     assert view.level == 1
 
 
@@ -194,7 +195,7 @@ def test_blocks_are_counted_and_the_oldest_given_up(
     embedding = blank((1024, 1024))
     empty = embedding.nbytes
     assert empty == embedding.pixels.nbytes
-    views = [FRAMING.view_at(embedding, (row, 500.0), 1) for row in (100, 500, 900)]
+    views = [FRAMING.views.view_at(embedding, (row, 500.0), 1) for row in (100, 500, 900)]
     BLOCKS.crop(embedding, views[0])
     one = embedding.nbytes - empty
     assert one > 1_000_000
@@ -285,15 +286,15 @@ def mask_in(view: View, start: tuple[int, int], side: int) -> MaskPrompt:
 
 def test_the_window_follows_an_object_that_leaves_it_or_is_tiny_in_it() -> None:
     embedding = blank((1000, 1000))
-    view = FRAMING.view_at(embedding, (500.0, 500.0), 0)
+    view = FRAMING.views.view_at(embedding, (500.0, 500.0), 0)
     far = PointPrompt((800.0, 800.0))
     reaching = PromptSet(points=(far,), mask=mask_in(view, (50, 50), 24))
-    wider = FRAMING._view(embedding, reaching)
+    wider = FRAMING.views.choose(embedding, reaching)
     inner = image_to_frame(np.array([far.position]), wider.frame(MODEL.window))
     assert wider.level < 0
     assert inner.min() > 0
     assert inner.max() < 128
-    tiny = FRAMING._view(embedding, PromptSet(mask=mask_in(view, (60, 60), 6)))
+    tiny = FRAMING.views.choose(embedding, PromptSet(mask=mask_in(view, (60, 60), 6)))
     assert tiny.level == 2
 
 
@@ -305,7 +306,7 @@ def test_a_mask_from_elsewhere_chooses_its_own_window() -> None:
     logits = np.full((128, 128), 5, np.float32)
     for frame in (beyond, between):
         prompts = PromptSet(mask=MaskPrompt(logits, frame))
-        assert FRAMING._earlier_view(blank(shape), prompts) is None
+        assert FRAMING.views._earlier_view(blank(shape), prompts) is None
 
 
 class Rated(Pocket):
@@ -322,7 +323,8 @@ class Rated(Pocket):
         return spot, iou * 0 + torch.tensor(self.ratings)
 
 
-@pytest.mark.parametrize(("rating", "looks"), [(0.95, {1}), (0.5, {2, 3})])
+# An unsure answer is asked for in three mirrors too.
+@pytest.mark.parametrize(("rating", "looks"), [(0.95, {1}), (0.5, {5, 6})])
 def test_only_an_unsure_click_is_looked_at_again(
     rating: float, looks: set[int]
 ) -> None:
@@ -338,8 +340,8 @@ def test_only_an_unsure_click_is_looked_at_again(
     assert found.predicted_iou.tolist() == pytest.approx([rating, 0.2, 0.3])
     model.seen.clear()
     predictor.predict(box=(400, 400, 500, 500))
-    # A box says how large the object is; only its answer is refined.
-    assert sum(model.seen) == (1 if rating > 0.85 else 2)
+    # A box says how large the object is; its answer is refined, and mirrored.
+    assert sum(model.seen) == (1 if rating > 0.85 else 5)
 
 
 def test_someone_who_waits_sees_the_first_scale_first() -> None:
@@ -374,7 +376,7 @@ def test_a_quick_answer_encodes_nothing_finer_than_the_image() -> None:
     click = PromptSet(points=(PointPrompt((450.0, 450.0)),))
     with pytest.MonkeyPatch.context() as patch:
         # Everything is read as tiny, so that a click is answered at the finest level.
-        patch.setattr(PyramidFraming, "_read_size", lambda *_: 2.0)
+        patch.setattr(ViewChooser, "_read_size", lambda *_: 2.0)
         patch.setattr("napari_sam.inference.pyramid.SURE", 2.0)
         (quick,) = predictor.predict_steps(click, quick=True)
         assert max(key.level for key in blocks) <= 0
