@@ -195,7 +195,9 @@ def test_blocks_are_counted_and_the_oldest_given_up(
     embedding = blank((1024, 1024))
     empty = embedding.nbytes
     assert empty == embedding.pixels.nbytes
-    views = [FRAMING.views.view_at(embedding, (row, 500.0), 1) for row in (100, 500, 900)]
+    views = [
+        FRAMING.views.view_at(embedding, (row, 500.0), 1) for row in (100, 500, 900)
+    ]
     BLOCKS.crop(embedding, views[0])
     one = embedding.nbytes - empty
     assert one > 1_000_000
