@@ -37,6 +37,8 @@ class WordRecipe:
         ``words.json`` tells.
     synthetic : int
         Scenes.
+    synthetic_found : int
+        Scenes in which the model's own masks are named too, spread evenly.
     steps : int
         Of the fit.
     seed : int
@@ -46,6 +48,7 @@ class WordRecipe:
 
     sets: Mapping[str, TaughtSet]
     synthetic: int = 400
+    synthetic_found: int = 100
     steps: int = 2500
     seed: int = 0
     only_listed: bool = False
@@ -149,7 +152,9 @@ def teach_words(
             "vocabulary.json; other pairs need no training, or --tokens."
         )
     folders = taught_folders(paths, recipe, vocabulary)
-    stream = image_stream(folders, recipe.synthetic, recipe.seed)
+    stream = image_stream(
+        folders, recipe.synthetic, recipe.seed, recipe.synthetic_found
+    )
     table = build_table(predictor, vocabulary, stream, progress)
     return fit_words(table, clip, vocabulary, recipe)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -101,11 +101,16 @@ def name_scene(scene: SyntheticScene, rng: np.random.Generator) -> NamedImage:
     occupied = scene.labels > 0
     blanks = background_masks(occupied, [r.mask.sum() for r in records], rng)
     complete = OTHER not in words
+    inner = (
+        (labels, dict.fromkeys(range(1, int(labels.max()) + 1), word))
+        for word, labels in scene.layers.items()
+    )
     return NamedImage(
         scene.image,
         (*records, *blanks),
         (*words, *[""] * len(blanks)),
         complete,
+        ((scene.labels, dict(scene.classes)), *inner),
     )
 
 
@@ -192,14 +197,18 @@ def folder_images(
     rng : numpy.random.Generator
     """
     most = taught.images * taught.crops
-    share = min(taught.found / max(most, 1), 1.0)
     crops = (
         _crop(image, taught.word, rng, taught.complete)
         for image in folder_set(folder).limited(taught.images)
         for _ in range(taught.crops)
     )
     some = (each for each in crops if each is not None)
-    for index, named in enumerate(islice(some, most)):
+    yield from _searched(islice(some, most), min(taught.found / max(most, 1), 1.0))
+
+
+def _searched(images: Iterable[NamedImage], share: float) -> Iterator[NamedImage]:
+    """Let a share of images, spread evenly, keep the truth that names found masks."""
+    for index, named in enumerate(images):
         is_searched = int((index + 1) * share) > int(index * share)
         yield named if is_searched else replace(named, truth=())
 
@@ -243,7 +252,7 @@ def _corner(labels: NDArray[np.int32], rng: np.random.Generator) -> tuple[int, i
 
 
 def image_stream(
-    folders: Mapping[Path, TaughtSet], synthetic: int, seed: int
+    folders: Mapping[Path, TaughtSet], synthetic: int, seed: int, found: int = 0
 ) -> Iterator[tuple[str, NamedImage]]:
     """Yield all images of a run, with the name of where they are from.
 
@@ -254,12 +263,17 @@ def image_stream(
         Number of synthetic scenes.
     seed : int
         Each folder and each scene has its own numbers, whatever came before.
+    found : int
+        Scenes in which a model's own masks are named too, spread evenly.
     """
     for folder, taught in folders.items():
         rng = np.random.default_rng([seed, crc32(folder.name.encode())])
         for image in folder_images(folder, taught, rng):
             yield folder.name, image
-    for number in range(synthetic):
-        scene = synthetic_image(np.random.default_rng([seed, number]))
+    scenes = (
+        synthetic_image(np.random.default_rng([seed, number]))
+        for number in range(synthetic)
+    )
+    for scene in _searched(scenes, min(found / max(synthetic, 1), 1.0)):
         if scene.records:
             yield "synthetic", scene

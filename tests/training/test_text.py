@@ -36,6 +36,7 @@ from napari_sam.training.text_scenes import (
     OTHER,
     NamedImage,
     background_masks,
+    image_stream,
     name_scene,
     roughen,
 )
@@ -57,6 +58,27 @@ def test_scenes_name_objects_inside_objects() -> None:
         assert row >= 0 and row + height <= 256 and col >= 0 and col + width <= 256
         inside = scene.labels[row : row + height, col : col + width][record.mask] > 0
         assert inside.mean() > 0.3 if word else inside.mean() < 0.1
+
+
+def test_what_is_found_in_a_scene_is_named_by_the_scene() -> None:
+    rng = np.random.default_rng(0)
+    named = name_scene(SCENES["blood_smear"](rng, (256, 256)), rng)
+    # A model that finds exactly the scene's objects, the inner ones too.
+    found = [
+        MaskRecord(labels == each, (0, 0), 1.0, 1.0)
+        for labels, names in named.truth
+        for each in names
+        if (labels == each).any()
+    ]
+    kept, words = name_found(found, named)
+    assert len(kept) == len(found)
+    assert {"white blood cell", "nucleus"} <= set(words)
+
+
+def test_some_scenes_are_searched_spread_evenly() -> None:
+    stream = image_stream({}, synthetic=9, seed=3, found=3)
+    assert [bool(image.truth) for _, image in stream] == [False, False, True] * 3
+    assert not any(image.truth for _, image in image_stream({}, synthetic=3, seed=3))
 
 
 @pytest.mark.parametrize("corner", [(0, 0), (15, 12)])
