@@ -91,6 +91,7 @@ class ViewerLink:
         self._mixed = False
         self._version = 0
         self._tools: Tools | None = None
+        self._found_layers: list[Any] = []
         self._busy_with_layers = False
         self._table_is_old = False
         self.pointing = Pointing(self)
@@ -125,7 +126,7 @@ class ViewerLink:
     @property
     def layers(self) -> list[Any]:
         """The layers of the viewer that we did not make."""
-        own = self._own_layers()
+        own = [*self._own_layers(), *self._found_layers]
         return [layer for layer in self._viewer.layers if layer not in own]
 
     @property
@@ -250,12 +251,14 @@ class ViewerLink:
     def add_under_tools(self, layer: Any) -> None:
         """Show what was found under our tools, which keep the mouse."""
         active = self._viewer.layers.selection.active
+        self._found_layers.append(layer)
         self.add_layer(layer)
         self._below_tools(layer)
         self._viewer.layers.selection.active = active
 
     def remove_layer(self, layer: Any) -> None:
         """Remove a layer if it is (still) there."""
+        self._forget_found(layer)
         if layer is not None and layer in self._viewer.layers:
             with self._own_change():
                 self._viewer.layers.remove(layer)
@@ -437,8 +440,12 @@ class ViewerLink:
         """Let go of a layer that leaves the viewer."""
         if self._tools is not None and self._tools.forget(layer):
             self._gestures.detach(layer)
+        self._forget_found(layer)
         for work in self._work.values():
             work.forget_layer(layer)
+
+    def _forget_found(self, layer: Any) -> None:
+        self._found_layers = [each for each in self._found_layers if each is not layer]
 
     def _tool_changed(self) -> None:
         if self.pointing.tool == "box":

@@ -32,6 +32,7 @@ from napari_sam._napari.panels.status_panel import RED, StatusPanel
 from napari_sam._napari.panels.still import Still
 from napari_sam._napari.panels.text_panel import TextPanel
 from napari_sam._napari.panels.volume_panel import VolumePanel
+from napari_sam._napari.panels.wheel_guard import WheelGuard
 from napari_sam._napari.preferences import Preferences, read_preferences
 from napari_sam._napari.proposals_layer import ProposalsLayer
 from napari_sam._napari.software_gl import keep_triton_out
@@ -158,6 +159,7 @@ class SamWidget(QWidget):
         for section in self.sections.values():
             column.addWidget(section)
         column.addStretch(1)
+        self._wheel_guard = WheelGuard(inside)
         scroll = QScrollArea()
         scroll.setWidgetResizable(True)
         scroll.setFrameShape(QFrame.Shape.NoFrame)

@@ -118,11 +118,16 @@ class Proposals:
         """
         if self.view is None or not self.taken:
             raise PromptError("There is nothing to accept.")
-        view = self.view
-        model = self._session.model_name
-        findings = [to_finding(each, view, model) for each in self.taken]
+        view, session = self.view, self._session
+        findings = [to_finding(each, view, session.model_name) for each in self.taken]
         self.clear()
-        return self._session.document.add(findings, self._session.overlap, title)
+        # Of a mask that lies on an object already, "keep" would leave a sliver.
+        rule = "background" if session.overlap == "keep" else session.overlap
+        count = session.document.add(findings, rule, title)
+        left = len(findings) - count
+        rest = f"; {left} left out, where objects are already" if left else ""
+        session.events.status.emit(f"{count} became objects{rest}.")
+        return count
 
     def painted(self, value_of: Callable[[Proposal], int]) -> NDArray[np.uint8]:
         """Return values for the view's samples, shape ``frame.shape``.

@@ -319,6 +319,19 @@ def test_drags_are_boxes_scribbles_and_lassos(make_link: MakeLink) -> None:
     assert link._tools.mask.mouse_pan
 
 
+def test_what_was_found_is_no_layer_of_the_user(make_link: MakeLink) -> None:
+    viewer = ViewerModel()
+    viewer.add_image(np.zeros((60, 70), np.uint8))
+    mine = viewer.add_labels(np.zeros((60, 70), int))
+    link = make_link(viewer)
+    found = Labels(np.ones((60, 70), int))
+    link.add_under_tools(found)
+    assert found in viewer.layers
+    assert [each for each in link.layers if isinstance(each, Labels)] == [mine]
+    viewer.layers.remove(found)
+    assert found not in link._found_layers
+
+
 def test_a_click_on_an_object_takes_it_up(make_link: MakeLink) -> None:
     viewer = ViewerModel()
     image = viewer.add_image(np.zeros((60, 70), np.uint8))

@@ -14,10 +14,13 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 from napari.utils.colormaps import DirectLabelColormap
+from qtpy.QtCore import QPoint, QPointF, Qt
+from qtpy.QtGui import QWheelEvent
 from qtpy.QtWidgets import (
     QAbstractButton,
     QAbstractSlider,
     QAbstractSpinBox,
+    QApplication,
     QComboBox,
     QLineEdit,
     QPlainTextEdit,
@@ -89,6 +92,31 @@ def test_everything_has_a_tooltip_and_keys_are_in_it(widget: SamWidget) -> None:
     for key, words, _ in KEYS:
         if key != "Shift-Tab":
             assert any(f"[{key}]" in tip for tip in tips), words
+
+
+def test_the_wheel_changes_no_field_that_it_passes(widget: SamWidget) -> None:
+    fields = [
+        each
+        for each in widget.findChildren(QWidget)
+        if isinstance(each, QAbstractSlider | QAbstractSpinBox | QComboBox)
+        and not isinstance(each, QScrollBar)
+    ]
+    assert len(fields) > 12
+
+    def value(field: Any) -> Any:
+        is_list = isinstance(field, QComboBox)
+        return field.currentIndex() if is_list else field.value()
+
+    before = [value(each) for each in fields]
+    for each in fields:
+        middle, turn = QPointF(5, 5), QPoint(0, -120)
+        event = QWheelEvent(
+            *(middle, middle, turn, turn),
+            *(Qt.MouseButton.NoButton, Qt.KeyboardModifier.NoModifier),
+            *(Qt.ScrollPhase.NoScrollPhase, False),
+        )
+        QApplication.sendEvent(each, event)
+    assert [value(each) for each in fields] == before
 
 
 def test_it_fits_a_narrow_dock_with_all_sections_open(widget: SamWidget) -> None:

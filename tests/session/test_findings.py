@@ -57,6 +57,20 @@ def test_accepting_is_one_edit(session: Session, proposals: Proposals) -> None:
         proposals.accept("again")
 
 
+def test_what_lies_on_an_object_is_left_out_and_told(
+    session: Session, proposals: Proposals
+) -> None:
+    told: list[str] = []
+    session.events.status.connect(told.append)
+    proposals.accept("accept all")
+    assert session.view is not None
+    proposals.show(session.view, [square(6, 6), square(20, 20)])
+    assert proposals.accept("again") == 1, "no sliver beside the first one"
+    areas = [each.area for each in session.document.objects]
+    assert areas == [48, 48, 48]
+    assert told[-1] == "1 became objects; 1 left out, where objects are already."
+
+
 def test_coarse_proposals_are_accepted_in_full_pixels(session: Session) -> None:
     plane = array_view(np.zeros((400, 400), np.uint8)).plane
     session.start(np.zeros((400, 400), np.int32))

@@ -52,6 +52,7 @@ class PromptsPanel(Panel):
             "A layer of yours: each point or shape becomes an object, each label is "
             "refined and keeps its id"
         )
+        self.layers.setPlaceholderText("no points, shapes or labels layer")
         self.use = button("Use as prompts", "Segment an object each", self._use_layer)
         self._groups = [QButtonGroup(self), QButtonGroup(self)]
         self._lay_out()
