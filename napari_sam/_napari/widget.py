@@ -41,7 +41,7 @@ from napari_sam._napari.viewer_link import ViewerLink
 from napari_sam.conflict import rival_warning
 from napari_sam.session import ModelChoice, Session, ThreadRunner
 from napari_sam.session.findings import Proposals
-from napari_sam.session.libraries import garbage_collection_paused, map_libraries
+from napari_sam.session.libraries import map_libraries, reading_libraries
 from napari_sam.session.propagation import Propagation
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class SamWidget(QWidget):
         super().__init__()
         keep_triton_out()
         map_libraries()
-        with garbage_collection_paused():
+        with reading_libraries():
             wanted = self._build(napari_viewer)
         self._load(wanted)
 

@@ -14,46 +14,56 @@ from pathlib import Path
 
 # It depends on the others: the system's loader reads them all.
 LIBRARY = Path("lib") / "libtorch.so"
+# Seconds; Python's own are ten times as long.
+SHORT_TURN = 0.0005
 
 
-class _Collector:
-    """Python's collector of garbage, and how many want it to rest."""
+class _Interpreter:
+    """Python's collector and its threads' turns, and how many want them otherwise."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._pauses = 0
-        self._was_enabled = False
+        self._count = 0
+        self._usual = (True, 0.0)
 
-    def rest(self) -> None:
+    def change(self) -> None:
         with self._lock:
-            if self._pauses == 0:
-                self._was_enabled = gc.isenabled()
+            if self._count == 0:
+                self._usual = gc.isenabled(), sys.getswitchinterval()
                 gc.disable()
-            self._pauses += 1
+                sys.setswitchinterval(SHORT_TURN)
+            self._count += 1
 
-    def go_on(self) -> None:
+    def restore(self) -> None:
         with self._lock:
-            self._pauses -= 1
-            if self._pauses == 0 and self._was_enabled:
-                gc.enable()
+            self._count -= 1
+            if self._count == 0:
+                collects, turn = self._usual
+                sys.setswitchinterval(turn)
+                if collects:
+                    gc.enable()
 
 
-_collector = _Collector()
+_interpreter = _Interpreter()
 
 
 @contextmanager
-def garbage_collection_paused() -> Iterator[None]:
-    """Make many objects that stay without looking through all that there are.
+def reading_libraries() -> Iterator[None]:
+    """Set Python for the reading of libraries beside a window that is drawn.
 
-    Python counts the objects that it makes, and goes through those of the whole process
-    again and again while a library is read: a sixth of the time that torch takes in
-    napari. Two threads may pause it at a time; it goes on after the last one.
+    It collects no garbage: it counts the objects that are made, and while a library is
+    read it goes through those of the whole process again and again, a sixth of the time
+    that torch takes in napari. Threads have short turns: drawing lets go of Python's
+    lock at each call of the graphics library, and would each time wait a whole turn of
+    the thread that reads.
+
+    Two threads may want it at a time; it ends with the last one.
     """
-    _collector.rest()
+    _interpreter.change()
     try:
         yield
     finally:
-        _collector.go_on()
+        _interpreter.restore()
 
 
 def map_libraries() -> threading.Thread | None:

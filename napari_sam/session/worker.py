@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from napari_sam.errors import ModelError
 from napari_sam.session.layer_checks import checked_layers
-from napari_sam.session.libraries import garbage_collection_paused
+from napari_sam.session.libraries import reading_libraries
 from napari_sam.session.propagation_task import PropagationTask, StackArray
 from napari_sam.session.tidying import tidy
 from napari_sam.session.view import ImageView, to_view
@@ -111,7 +111,7 @@ class Worker:
         ModelError, CheckpointError
             As `create_model`.
         """
-        with garbage_collection_paused():
+        with reading_libraries():
             from napari_sam.inference.predictor import SamPredictor
             from napari_sam.nn.checkpoint import ensure_checkpoint
             from napari_sam.nn.download import find_checkpoint
@@ -119,7 +119,7 @@ class Worker:
 
         if find_checkpoint(choice.name) is None:
             ensure_checkpoint(choice.name, progress=progress)
-        with garbage_collection_paused():
+        with reading_libraries():
             model = create_model(choice.name, device=choice.device, dtype=choice.dtype)
             predictor = SamPredictor(model)
         self.use(predictor)

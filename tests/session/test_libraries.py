@@ -8,7 +8,11 @@ import threading
 import pytest
 
 from napari_sam.session import libraries
-from napari_sam.session.libraries import garbage_collection_paused, map_libraries
+from napari_sam.session.libraries import (
+    SHORT_TURN,
+    map_libraries,
+    reading_libraries,
+)
 
 MAPPED = """
 import sys
@@ -40,27 +44,30 @@ def test_without_torch_there_is_nothing_to_read(monkeypatch) -> None:
 
 
 def fail_while_paused() -> None:
-    with garbage_collection_paused():
+    with reading_libraries():
         assert not gc.isenabled()
+        assert sys.getswitchinterval() == pytest.approx(SHORT_TURN)
         raise ValueError("on purpose")
 
 
 def test_garbage_is_collected_again_even_after_an_error() -> None:
+    turn = sys.getswitchinterval()
     with pytest.raises(ValueError, match="on purpose"):
         fail_while_paused()
     assert gc.isenabled()
+    assert sys.getswitchinterval() == turn
 
 
 def test_the_last_of_two_threads_lets_garbage_be_collected() -> None:
     inside, leave = threading.Event(), threading.Event()
 
     def pause() -> None:
-        with garbage_collection_paused():
+        with reading_libraries():
             inside.set()
             leave.wait(10)
 
     thread = threading.Thread(target=pause)
-    with garbage_collection_paused():
+    with reading_libraries():
         thread.start()
         assert inside.wait(10)
     assert not gc.isenabled()
@@ -72,7 +79,7 @@ def test_the_last_of_two_threads_lets_garbage_be_collected() -> None:
 def test_who_switched_the_collector_off_finds_it_off() -> None:
     gc.disable()
     try:
-        with garbage_collection_paused():
+        with reading_libraries():
             pass
         assert not gc.isenabled()
     finally:
