@@ -48,13 +48,6 @@ class Earlier:
         before = self._before.get(identifier)
         return None if before is None else before.slices.get(index)
 
-    def nearest(self, identifier: int, index: int) -> SliceMask | None:
-        """The mask that an object had in the slice nearest to one."""
-        before = self._before.get(identifier)
-        if before is None or not before.slices:
-            return None
-        return before.slices[min(before.slices, key=lambda n: abs(n - index))]
-
     def is_as_before(self, identifier: int, index: int, seen: SliceMask) -> bool:
         """Whether a new mask is the old one, so that all further ones would be too."""
         known = self.known(identifier, index)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -16,13 +16,7 @@ from napari_sam.inference.framing import LowResMasks
 from napari_sam.inference.postprocess import EIGHT_NEIGHBOURS, STABILITY_OFFSET
 from napari_sam.inference.predictor import SamPredictor
 from napari_sam.inference.pyramid import PyramidFraming
-from napari_sam.inference.volume_clicks import (
-    best_without,
-    is_ambiguous,
-    told_apart,
-)
 from napari_sam.inference.volume_colour import ColourModel, refine_in_box
-from napari_sam.inference.volume_contrast import Bulk, bulk_of, first_contrast
 from napari_sam.inference.volume_motion import (
     SURE_LOGIT,
     Flow,
@@ -36,8 +30,11 @@ from napari_sam.inference.volume_motion import (
 from napari_sam.inference.volume_planes import Plane, VolumePlanes
 from napari_sam.inference.volume_result import SliceMask
 from napari_sam.inference.volume_steps import (
+    Bulk,
     Follower,
     PropagationSettings,
+    bulk_of,
+    first_contrast,
     projected_prompts,
 )
 from napari_sam.inference.volume_views import WindowDecoder
@@ -45,6 +42,7 @@ from napari_sam.structures import (
     BoxPrompt,
     MaskPrediction,
     MaskRecord,
+    PointPrompt,
     PromptSet,
     Provenance,
 )
@@ -87,10 +85,7 @@ class SliceDecoder:
     # Anchors
 
     def anchors(
-        self,
-        index: int,
-        asked: Mapping[int, PromptSet],
-        near: Mapping[int, SliceMask] | None = None,
+        self, index: int, asked: Mapping[int, PromptSet]
     ) -> dict[int, Follower | None]:
         """Decode the prompts of one slice; None where they give nothing.
 
@@ -99,23 +94,17 @@ class SliceDecoder:
         index : int
         asked : mapping of int to PromptSet
             By object id.
-        near : mapping of int to SliceMask, optional
-            Objects that are known in other slices: their masks in the nearest.
         """
-        plane, known = self._planes.get(index), near or {}
-        self._predictor.set_embedding(plane.embedding)
         found: dict[int, Follower | None] = {}
+        plane = self._planes.get(index)
+        self._predictor.set_embedding(plane.embedding)
         for ambiguous in (True, False):
             kind = [n for n, each in asked.items() if is_ambiguous(each) is ambiguous]
             for start in range(0, len(kind), CHUNK):
                 part = {n: asked[n] for n in kind[start : start + CHUNK]}
                 for n, answer in self._asked(part, ambiguous).items():
                     others = [each for m, each in asked.items() if m != n]
-                    best = (
-                        best_without(answer, others, known.get(n))
-                        if ambiguous
-                        else answer.best
-                    )
+                    best = best_without(answer, others) if ambiguous else answer.best
                     if best is None:
                         apart = {n: told_apart(asked[n], others)}
                         answer = self._asked(apart, False)[n]
@@ -333,6 +322,54 @@ def without_strays(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     is_stray[0] = False
     cleaned: NDArray[np.float32] = np.where(is_stray[parts], -STRAY_LOGIT, logits)
     return cleaned
+
+
+def best_without(answer: MaskPrediction, others: Sequence[PromptSet]) -> int | None:
+    """Index of the best-rated mask that holds no click on another object.
+
+    Parameters
+    ----------
+    answer : MaskPrediction
+    others : sequence of PromptSet
+        Of other objects in the same slice.
+
+    Returns
+    -------
+    int or None
+        None if each mask holds one.
+    """
+    places = np.array(_clicks(others), dtype=float).reshape(-1, 2).astype(int)
+    is_wider = answer.masks[:, places[:, 0], places[:, 1]].any(axis=1)
+    free = np.flatnonzero(~is_wider)
+    return int(free[answer.predicted_iou[free].argmax()]) if free.size else None
+
+
+def told_apart(prompts: PromptSet, others: Sequence[PromptSet]) -> PromptSet:
+    """Return a click with those on other objects as negative ones.
+
+    Only the nearest: of those farther off the object is told apart by itself.
+
+    Parameters
+    ----------
+    prompts : PromptSet
+        With one click.
+    others : sequence of PromptSet
+        Of other objects in the same slice, with a click at least.
+    """
+    own = np.array(prompts.points[0].position)
+    nearest = min(_clicks(others), key=lambda place: np.hypot(*(own - place)))
+    apart = PointPrompt(nearest, positive=False)
+    return replace(prompts, points=(*prompts.points, apart))
+
+
+def _clicks(prompts: Sequence[PromptSet]) -> list[tuple[float, float]]:
+    """Positions of all positive clicks."""
+    return [each.position for one in prompts for each in one.points if each.positive]
+
+
+def is_ambiguous(prompts: PromptSet) -> bool:
+    """Whether prompts are a single click, which may mean a part or the whole."""
+    return len(prompts.points) == 1 and prompts.box is None and prompts.mask is None
 
 
 def _record(

@@ -18,7 +18,6 @@ from scipy.ndimage import distance_transform_edt
 
 from napari_sam.errors import PromptError
 from napari_sam.inference.volume_colour import ColourModel
-from napari_sam.inference.volume_contrast import Bulk, bulk_of, stand_out
 from napari_sam.inference.volume_motion import SURE_LOGIT
 from napari_sam.inference.volume_result import SliceMask, slice_iou
 from napari_sam.structures import (
@@ -41,12 +40,15 @@ MOVIE: dict[str, Any] = {
     "max_area_ratio": 4.0,
     "revival": 0.0,
     "min_contrast": 0.0,
-    "clarity": 0.0,
     "patience": 3,
 }
 CUES = ("mask", "box", "points", "point")
 # Points inside a mask when several are given.
 INNER_POINTS = 3
+# What stands out less, in brightness of 0 to 1, is known by its outline alone.
+FAINT = 0.08
+# An object has waned where its bulk is less than this share of the most.
+WANED = 0.8
 # A step's shift counts no more than this, in shares of the object's size.
 LARGEST_SHIFT = 0.5
 
@@ -72,15 +74,12 @@ class PropagationSettings:
     max_area_ratio : float
         Or where the area grows or shrinks by more.
     revival : float
-        An object wanes towards its end. Where its bulk, which is its width times how
+        An object wanes towards its end. Where its bulk, which is its area times how
         much it stands out, has grown by this factor since it was least, another object
         has begun, and it is cut back to where it was least; 0 turns the rule off.
     min_contrast : float
         It has ended where it stands out by less than this share of the most that it
         did on the way; 0 turns the rule off.
-    clarity : float
-        Where it stands out by less than `FADING` of the most, only those of its pixels
-        are kept that stand out by this share of the most themselves; 0 keeps them all.
     patience : int
         Slices in a row that may fail before the object has ended; those that fail are
         left out unless a later one succeeds.
@@ -114,8 +113,7 @@ class PropagationSettings:
     min_overlap: float = 0.3
     max_area_ratio: float = 2.5
     revival: float = 1.2
-    min_contrast: float = 0.3
-    clarity: float = 0.3
+    min_contrast: float = 0.45
     patience: int = 1
     motion: str = "shift"
     momentum: float = 0.5
@@ -158,8 +156,8 @@ class PropagationSettings:
 
     @property
     def by_contrast(self) -> bool:
-        """Whether it counts how much an object stands out."""
-        return self.revival > 0 or self.min_contrast > 0 or self.clarity > 0
+        """Whether an object ends by how much it stands out."""
+        return self.revival > 0 or self.min_contrast > 0
 
     @property
     def area_ratio(self) -> float:
@@ -170,6 +168,53 @@ class PropagationSettings:
     def overlap(self) -> float:
         """`min_overlap` for slices of this thickness."""
         return self.min_overlap / math.sqrt(self.anisotropy)
+
+
+@dataclass(frozen=True)
+class Bulk:
+    """How much of an object there was on its way.
+
+    Attributes
+    ----------
+    most : float
+        In one slice.
+    least : float
+        Since then.
+    place : int
+        Slice of the least.
+    """
+
+    most: float
+    least: float
+    place: int
+
+    def after(self, index: int, bulk: float) -> Bulk:
+        """Return what is known after a further slice.
+
+        Parameters
+        ----------
+        index : int
+        bulk : float
+            In that slice.
+        """
+        if bulk >= self.most:
+            return Bulk(bulk, bulk, index)
+        if bulk <= self.least:
+            return replace(self, least=bulk, place=index)
+        return self
+
+    def revives(self, bulk: float, factor: float) -> bool:
+        """Whether an object that has waned is so much bulkier again.
+
+        Parameters
+        ----------
+        bulk : float
+            In a further slice.
+        factor : float
+            0 says that it never is.
+        """
+        has_waned = self.least < WANED * self.most
+        return factor > 0 and has_waned and bulk > factor * self.least
 
 
 @dataclass(frozen=True, eq=False)
@@ -415,9 +460,64 @@ def end_reason(
         return "area jumps"
     if change.overlap < settings.overlap:
         return "little overlap with the slice before"
-    if settings.min_contrast > 0 and change.contrast < settings.min_contrast:
+    if change.contrast < settings.min_contrast:
         return "fades into its surroundings"
     return None
+
+
+def bulk_of(found: SliceMask, stands_out: float, contrast: float) -> float:
+    """How much of an object a mask holds: its area, times how much it stands out.
+
+    Parameters
+    ----------
+    found : SliceMask
+    stands_out : float
+        See `stand_out`.
+    contrast : float
+        The most that the object did so; where that is 0, the area alone counts.
+    """
+    if not contrast:
+        return float(found.area)
+    return found.area * max(math.copysign(stands_out, stands_out * contrast), 0.0)
+
+
+def first_contrast(found: SliceMask, plane: NDArray[np.float32]) -> float:
+    """`stand_out` of a prompted mask; 0 if it is too faint to judge others by.
+
+    Parameters
+    ----------
+    found : SliceMask
+    plane : ndarray of float32, shape (rows, columns)
+    """
+    contrast = stand_out(found, plane)
+    return contrast if abs(contrast) >= FAINT else 0.0
+
+
+def stand_out(found: SliceMask, plane: NDArray[np.float32]) -> float:
+    """Brightness of a mask minus that of a ring around it.
+
+    Parameters
+    ----------
+    found : SliceMask
+    plane : ndarray of float32, shape (rows, columns)
+
+    Returns
+    -------
+    float
+        Negative for an object darker than its surroundings.
+    """
+    width = max(2, round(math.sqrt(found.area) / 6))
+    (top, left), (height, width_) = found.record.origin, found.record.mask.shape
+    row0, col0 = max(top - width, 0), max(left - width, 0)
+    row1 = min(top + height + width, plane.shape[0])
+    col1 = min(left + width_ + width, plane.shape[1])
+    inside = np.zeros((row1 - row0, col1 - col0), dtype=bool)
+    inside[top - row0 :, left - col0 :][:height, :width_] = found.record.mask
+    crop = plane[row0:row1, col0:col1]
+    ring = (distance_transform_edt(~inside) <= width) & ~inside
+    if not ring.any() or not inside.any():
+        return 0.0
+    return float(crop[inside].mean() - crop[ring].mean())
 
 
 def _centre(found: SliceMask) -> tuple[float, float]:

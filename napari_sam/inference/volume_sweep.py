@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from napari_sam.inference.predictor import SamPredictor
-from napari_sam.inference.volume_contrast import FADING, bulk_of, clearest_part
 from napari_sam.inference.volume_correction import Earlier
 from napari_sam.inference.volume_decoding import SliceDecoder
 from napari_sam.inference.volume_overlap import (
@@ -25,6 +24,7 @@ from napari_sam.inference.volume_steps import (
     Change,
     Follower,
     PropagationSettings,
+    bulk_of,
     end_reason,
     measure_change,
 )
@@ -157,8 +157,7 @@ class Sweep:
         asked = {
             n: self._plan.prompts[n][index] for n, each in masks.items() if each is None
         }
-        near = {n: each for n in asked if (each := self._earlier.nearest(n, index))}
-        seeds = self._decoder.anchors(index, asked, near)
+        seeds = self._decoder.anchors(index, asked)
         for identifier, mask in masks.items():
             if mask is not None:
                 seeds[identifier] = self._decoder.confirmed(mask)
@@ -225,28 +224,8 @@ class Sweep:
             seen = replace(answer.seen, confidence=_confidence(answer.seen, change))
             self._fill_gap(identifier, index, direction, follower, seen)
             followers[identifier] = follower.moved_on(answer, seen, change, index)
-            shown = self._shown(identifier, index, seen, follower, change)
-            if shown is not None:
-                found[identifier] = shown
+            found[identifier] = seen
         return found
-
-    def _shown(
-        self,
-        identifier: int,
-        index: int,
-        seen: SliceMask,
-        follower: Follower,
-        change: Change,
-    ) -> SliceMask | None:
-        """What is kept of a mask: where the object fades, what still stands out."""
-        clarity = self._settings.clarity
-        if not (clarity and follower.contrast) or change.contrast >= FADING:
-            return seen
-        if self._is_enclosed(identifier, index):
-            return seen
-        plane = self._planes.get(index).brightness
-        part = clearest_part(seen, plane, clarity * follower.contrast)
-        return part if part and part.area >= self._settings.min_area else None
 
     def _told_apart(
         self, answers: dict[int, Follower], followers: Mapping[int, Follower]

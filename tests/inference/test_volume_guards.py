@@ -79,8 +79,7 @@ def test_an_object_does_not_run_on_after_its_end(
     assert found.objects[1].ended["forward"][0] == 8
     assert why in found.objects[1].ended["forward"][1]
     # Without the guard it does.
-    never = PropagationSettings(revival=0, min_contrast=0, clarity=0)
-    careless = ghostly(0.9, never)
+    careless = ghostly(0.9, PropagationSettings(revival=0, min_contrast=0))
     assert len(careless.propagate(bar(), clicks_in_volume([(5, 15, 18)])).indices) == 12
 
 

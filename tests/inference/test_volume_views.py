@@ -9,8 +9,11 @@ import pytest
 import torch
 
 from napari_sam.inference.volume import VolumeSegmenter
-from napari_sam.inference.volume_clicks import best_without, told_apart
-from napari_sam.inference.volume_decoding import without_strays
+from napari_sam.inference.volume_decoding import (
+    best_without,
+    told_apart,
+    without_strays,
+)
 from napari_sam.inference.volume_steps import PropagationSettings
 from napari_sam.inference.volume_views import _tolerable_level
 from napari_sam.nn.pocket import Pocket
