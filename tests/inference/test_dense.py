@@ -78,6 +78,10 @@ class KnowingBlocks:
 class KnowingFraming:
     blocks: KnowingBlocks
 
+    @property
+    def views(self) -> KnowingFraming:
+        return self
+
     def coarsest_level(self, embedding: PyramidEmbedding) -> int:
         return min(0, int(np.floor(np.log2(256 / max(embedding.image_shape)))))
 
