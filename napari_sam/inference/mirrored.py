@@ -20,11 +20,7 @@ from napari_sam.inference.blocks import (
     encode_pixels,
     level_pixels,
 )
-from napari_sam.inference.window_prompts import (
-    window_boxes,
-    window_masks,
-    window_points,
-)
+from napari_sam.inference.window_prompts import place_prompts
 from napari_sam.nn.pocket_encoder import PocketFeatures, stack_features
 from napari_sam.structures import PromptSet
 
@@ -75,9 +71,7 @@ class MirroredViews:
         """
         window, device = self._model.window, self._model.device
         frames = [view.frame(window) for view in views]
-        placed = list(zip(prompts, frames, strict=True))
-        points, boxes = window_points(placed, device), window_boxes(placed, device)
-        masks = window_masks(placed, device)
+        points, boxes, masks = place_prompts(prompts, frames, device)
         seen = [self._features(embedding, view) for view in views]
         found = []
         for index, axes in enumerate(MIRRORS):

@@ -43,12 +43,7 @@ from napari_sam.inference.view_choice import (
     ViewChooser,
     centre_of_clicks,
 )
-from napari_sam.inference.window_prompts import (
-    known_box,
-    window_boxes,
-    window_masks,
-    window_points,
-)
+from napari_sam.inference.window_prompts import known_box, place_prompts
 from napari_sam.nn.pocket_encoder import stack_features
 from napari_sam.structures import Frame, MaskPrediction, MaskPrompt, PromptSet
 
@@ -402,15 +397,9 @@ class PyramidFraming:
         """
         crops = [self._blocks.crop(embedding, view) for view in views]
         frames = [view.frame(self._window) for view in views]
-        placed = list(zip(prompts, frames, strict=True))
-        device = self._model.device
+        placed = place_prompts(prompts, frames, self._model.device)
         # In float32: a shorter type makes so small products no faster.
-        logits, iou = self._model.decode(
-            stack_features(crops),
-            window_points(placed, device),
-            window_boxes(placed, device),
-            window_masks(placed, device),
-        )
+        logits, iou = self._model.decode(stack_features(crops), *placed)
         return logits[:, kept].cpu(), iou[:, kept].cpu()
 
     def _decode_views(

@@ -47,6 +47,32 @@ def _mask_corners(mask: MaskPrompt) -> Corners | None:
 Placed = list[tuple[PromptSet, Frame]]
 
 
+def place_prompts(
+    prompts: Sequence[PromptSet], frames: Sequence[Frame], device: torch.device
+) -> tuple[tuple[Tensor, Tensor] | None, Tensor, Tensor | None]:
+    """Clicks, boxes and masks as the decoder takes them, one window a prompt.
+
+    Parameters
+    ----------
+    prompts : sequence of PromptSet
+        B that make equally many tokens.
+    frames : sequence of Frame
+        Of the windows' mask logits.
+    device : torch.device
+
+    Returns
+    -------
+    tuple
+        What `window_points`, `window_boxes` and `window_masks` give.
+    """
+    placed = list(zip(prompts, frames, strict=True))
+    return (
+        window_points(placed, device),
+        window_boxes(placed, device),
+        window_masks(placed, device),
+    )
+
+
 def window_points(placed: Placed, device: torch.device) -> tuple[Tensor, Tensor] | None:
     """Clicks as (x, y) window pixels (B, N, 2) and labels (B, N), or None."""
     if not placed[0][0].points:
