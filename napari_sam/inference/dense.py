@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,6 +78,8 @@ READINGS = (
 # slide fits into memory.
 SMALLEST_STEP = 1.0
 MOST_SAMPLES = 16_000_000
+# Up to so many, the readings are made at the same time, each in memory of its own.
+SAMPLES_SIDE_BY_SIDE = 4_000_000
 
 Report = Callable[[int, int], object]
 Values = NDArray[np.float32]
@@ -203,17 +206,22 @@ def suggest_regions(
     list of Region
         They may overlap: an object may be suggested as a whole and in parts.
     """
-    found: list[Region] = []
-    for seen_size in dict.fromkeys(each.seen_size for each in READINGS):
-        maps = mix_levels(blocks, image_shape, seen_size)
-        size = usual_size(maps)
-        if size is None:
-            continue
-        for reading in READINGS:
-            if reading.seen_size == seen_size:
-                smoothing = reading.smoothing * size
-                found += find_regions(maps, Splitting(smoothing, reading.prominence))
-    return drop_repeats(found)
+    sizes = dict.fromkeys(each.seen_size for each in READINGS)
+    is_small = math.prod(image_shape) <= SAMPLES_SIDE_BY_SIDE
+    # numpy and scipy use one core each, and let go of Python's lock.
+    with ThreadPoolExecutor(len(READINGS) if is_small else 1) as pool:
+        mixed = pool.map(lambda size: mix_levels(blocks, image_shape, size), sizes)
+        maps = dict(zip(sizes, mixed, strict=True))
+        found = pool.map(lambda each: _read_out(each, maps[each.seen_size]), READINGS)
+        return drop_repeats([region for regions in found for region in regions])
+
+
+def _read_out(reading: Reading, maps: DenseMaps) -> list[Region]:
+    """The regions that one way of reading finds in maps mixed for it."""
+    size = usual_size(maps)
+    if size is None:
+        return []
+    return find_regions(maps, Splitting(reading.smoothing * size, reading.prominence))
 
 
 def mix_levels(

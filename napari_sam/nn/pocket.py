@@ -25,6 +25,7 @@ from napari_sam.nn.pocket_encoder import (
     PocketFeatures,
     PocketImageEncoder,
 )
+from napari_sam.nn.pocket_folded import FoldedEncoder
 from napari_sam.nn.pocket_fused import FusedDecoder
 from napari_sam.nn.pocket_objects import ObjectHead
 from napari_sam.nn.pocket_prompts import LOGIT_SCALE, PocketPromptEncoder
@@ -122,17 +123,24 @@ class Pocket(nn.Module):
         self.prompt_encoder = PocketPromptEncoder(width, window)
         self.mask_decoder = PocketMaskDecoder(width)
         self.object_head = ObjectHead(width)
+        self._folded: FoldedEncoder | None = None
         self._fused: FusedDecoder | None = None
 
     def _apply(self, *args: Any, **kwargs: Any) -> Pocket:
         """Forget what was derived from the weights when they move, as by `to`."""
-        self._fused = None
+        self._folded = self._fused = None
         return super()._apply(*args, **kwargs)
 
     def encode(self, windows: Tensor) -> PocketFeatures:
         """Encode windows (B, 3, H, W) in 0..1; H and W are multiples of 32."""
         # Channels last suits the convolutions and makes the norms over them cheap.
-        return self.image_encoder(windows.to(memory_format=torch.channels_last))
+        windows = windows.to(memory_format=torch.channels_last)
+        if torch.is_grad_enabled() or self.image_encoder.training:
+            return self.image_encoder(windows)
+        folded = self._folded
+        if folded is None or not folded.is_current():
+            folded = self._folded = FoldedEncoder(self.image_encoder)
+        return folded(windows)
 
     def decode(
         self,

@@ -87,7 +87,7 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, H, W) to (B, C', H / stride, W / stride)."""
-        return functional.relu(self.conv2(self.conv1(x)) + self.shortcut(x))
+        return _relu_of_sum(self.conv2(self.conv1(x)), self.shortcut(x))
 
 
 class Context(nn.Module):
@@ -163,22 +163,27 @@ class PocketImageEncoder(nn.Module):
     def forward(self, x: Tensor) -> PocketFeatures:
         """Encode windows (B, 3, H, W) in 0..1; H and W are multiples of 32."""
         levels = []
-        x = (x - 0.5) * 4
+        x = (x - 0.5).mul_(4)
         for stage in self.stages:
             x = stage(x)
             levels.append(x)
         top = _upsample(self.lateral[2](self.context(x)))
-        middle = self.fuse16(functional.relu(top + self.lateral[1](levels[3])))
-        fused = functional.relu(_upsample(middle) + self.lateral[0](levels[2]))
+        middle = self.fuse16(_relu_of_sum(top, self.lateral[1](levels[3])))
+        fused = _relu_of_sum(_upsample(middle), self.lateral[0](levels[2]))
         fused = self.fuse8(fused)
-        fine = _upsample(self.down4(fused)) + self.lateral4(levels[1])
-        fine = self.fuse4(functional.relu(fine))
+        fine = _relu_of_sum(_upsample(self.down4(fused)), self.lateral4(levels[1]))
+        fine = self.fuse4(fine)
         return PocketFeatures(
             self.neck(fused),
             self.skip4(fine),
             self.skip2(levels[0]),
             self.dense_head(fine),
         )
+
+
+def _relu_of_sum(x: Tensor, y: Tensor) -> Tensor:
+    # In place of x: of a large image fresh memory costs as much as the sum.
+    return functional.relu(x.add_(y), inplace=True)
 
 
 def _upsample(x: Tensor) -> Tensor:
