@@ -60,18 +60,31 @@ def slice_iou(
     mask, other : SliceMask
     shift : tuple of int
     """
+    shared = shared_pixels(mask, other, shift)
+    union = mask.area + other.area - shared
+    return shared / union if union else 0.0
+
+
+def shared_pixels(
+    mask: SliceMask, other: SliceMask, shift: tuple[int, int] = (0, 0)
+) -> int:
+    """Number of pixels that two masks share, the first moved by (rows, columns).
+
+    Parameters
+    ----------
+    mask, other : SliceMask
+    shift : tuple of int
+    """
     (row, col), (top, left) = mask.record.origin, other.record.origin
     row, col = row + shift[0], col + shift[1]
     (h, w), (height, width) = mask.record.mask.shape, other.record.mask.shape
     row0, col0 = max(row, top), max(col, left)
     row1, col1 = min(row + h, top + height), min(col + w, left + width)
-    shared = 0
-    if row0 < row1 and col0 < col1:
-        one = mask.record.mask[row0 - row : row1 - row, col0 - col : col1 - col]
-        two = other.record.mask[row0 - top : row1 - top, col0 - left : col1 - left]
-        shared = int(np.count_nonzero(one & two))
-    union = mask.area + other.area - shared
-    return shared / union if union else 0.0
+    if row0 >= row1 or col0 >= col1:
+        return 0
+    one = mask.record.mask[row0 - row : row1 - row, col0 - col : col1 - col]
+    two = other.record.mask[row0 - top : row1 - top, col0 - left : col1 - left]
+    return int(np.count_nonzero(one & two))
 
 
 @dataclass(eq=False)

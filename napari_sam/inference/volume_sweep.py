@@ -135,7 +135,10 @@ class Sweep:
         if followers:
             found |= self._step(index, direction, followers)
         if found:
+            followed = set(followers)
             self._settle(index, found, followers)
+            for identifier in followed - set(followers):
+                self._note_loss(identifier, index, direction)
         for identifier in anchored:
             starts = self._plan.starts[direction].get(identifier, ())
             if index not in starts:
@@ -310,6 +313,12 @@ class Sweep:
         self._result.objects[identifier].ended[direction] = (first, reason)
         self._earlier.forget(identifier, last, direction)
 
+    def _note_loss(self, identifier: int, index: int, direction: str) -> None:
+        """Say that an object ends here, if it does: others took what it had."""
+        each = self._result.objects[identifier]
+        if all((n - index) * STEP[direction] < 0 for n in each.slices):
+            each.ended[direction] = (index, "another object is there")
+
     def _fill_gap(
         self,
         identifier: int,
@@ -342,7 +351,12 @@ class Sweep:
         merged = {**present}
         for identifier, each in found.items():
             merged[identifier] = self._merged(identifier, index, each, present)
-        settled = resolve_overlaps(merged, self._result.slice_shape, self._plan.fixed)
+        settled = resolve_overlaps(
+            merged,
+            self._result.slice_shape,
+            self._plan.fixed,
+            {n: self._way(n, index) for n in merged},
+        )
         for identifier in merged:
             slices = self._result.objects[identifier].slices
             if identifier in settled:
@@ -353,6 +367,11 @@ class Sweep:
             _give_way(identifier, followers, found, settled, merged)
         if self._on_slice:
             self._on_slice(index, settled)
+
+    def _way(self, identifier: int, index: int) -> int:
+        """Slices from an object's nearest anchor."""
+        anchors = self._result.objects[identifier].anchors
+        return min((abs(n - index) for n in anchors), default=0)
 
     def _merged(
         self,
