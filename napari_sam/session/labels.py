@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from napari_sam.errors import DataError
 from napari_sam.geometry import Box, mask_to_box
 from napari_sam.session.plane import Plane
+from napari_sam.session.sparse import SparseLabels
 
 OverlapRule = Literal["keep", "overwrite", "background"]
 OVERLAP_RULES: tuple[OverlapRule, ...] = get_args(OverlapRule)
@@ -99,6 +100,32 @@ class LabelStore:
     def read(self, plane: Plane, box: Box) -> NDArray[Any]:
         """Return a copy of a box."""
         return plane.read(self.data, box)
+
+    def sample(
+        self, plane: Plane, rows: NDArray[np.intp], cols: NDArray[np.intp]
+    ) -> NDArray[Any]:
+        """Return the ids where rows and columns of a plane cross; no others are read.
+
+        Parameters
+        ----------
+        plane : Plane
+        rows, cols : ndarray of int
+            Inside the plane, rising.
+
+        Returns
+        -------
+        ndarray of int, shape (len(rows), len(cols))
+        """
+        places = [np.array([index], np.intp) for index in plane.point]
+        places[plane.rows], places[plane.cols] = rows, cols
+        if isinstance(self.data, SparseLabels):
+            values = self.data.take(places)
+        else:
+            values = self.data[np.ix_(*places)]
+        shape = (len(rows), len(cols))
+        if plane.is_transposed:
+            return np.asarray(values).reshape(shape[::-1]).T
+        return np.asarray(values).reshape(shape)
 
     def value(self, plane: Plane, position: tuple[float, float]) -> int:
         """Return the id at a (row, col) pixel of a plane; 0 outside."""
