@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pycocotools import mask as coco
 
 from napari_sam.errors import ExportError
 from napari_sam.export.files import replacing
@@ -94,6 +93,8 @@ def _annotation(each: ExportedObject, shape: tuple[int, int]) -> Json:
 
 def run_lengths(each: ExportedObject, shape: tuple[int, int]) -> Json:
     """Encode an object's mask in the full image, with text as counts."""
+    from pycocotools import mask as coco
+
     canvas = np.zeros(shape, np.uint8, order="F")
     row0, col0, row1, col1 = each.box
     canvas[row0:row1, col0:col1] = each.record.mask
@@ -123,6 +124,8 @@ def _check(labels: NDArray, kind: str) -> tuple[int, int]:
 
 
 def _paint(annotations: Iterable[Json], shape: tuple[int, int]) -> Labels:
+    from pycocotools import mask as coco
+
     labels = np.zeros(shape, np.uint32)
     for each in annotations:
         runs = each["segmentation"]

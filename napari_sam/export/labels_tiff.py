@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import tifffile
 from numpy.typing import NDArray
 
 from napari_sam.errors import ExportError
@@ -36,6 +35,8 @@ class LabelsTiff:
         ExportError
             The array holds no labels, or the file cannot be written.
         """
+        import tifffile
+
         stored = _smallest(labels)
         metadata = {"axes": _AXES[stored.ndim]} if stored.ndim in _AXES else None
         with replacing(path) as partial:
@@ -64,6 +65,8 @@ class LabelsTiff:
         ExportError
             The file is missing, or no label image.
         """
+        import tifffile
+
         try:
             stored = tifffile.imread(path)
         except FileNotFoundError as error:
