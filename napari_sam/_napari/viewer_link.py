@@ -98,8 +98,9 @@ class ViewerLink:
         self._gestures = Gestures(self.pointing)
         self._draw_mask = Throttle(self._show_mask, MASK_MS)
         self._draw_prompts = Debounce(self._show_prompts, TOGETHER_MS)
-        # Labels of a volume in 3D take long to draw.
-        self._refresh_objects = Throttle(self._show_objects, rest=RESTS)
+        # Labels of a volume in 3D take long to draw, and an edit writes them before
+        # it changes the table.
+        self._refresh_objects = Throttle(self._show_objects, rest=RESTS, together=True)
         self._settle = Debounce(self._settled, SETTLE_MS)
         # Napari selects a layer only after it told of it.
         self._activate_soon = Debounce(lambda _: self.activate(), 0)

@@ -111,6 +111,68 @@ def test_merge_split_and_review_by_button(link: Any, qtbot: Any) -> None:
     panel.close_panel()
 
 
+def test_the_table_takes_over_only_what_changed(link: Any, qtbot: Any) -> None:
+    commit_two(link)
+    panel = ObjectsPanel(link.session, link)
+    qtbot.addWidget(panel)
+    told: list[Any] = []
+    model = panel.model
+    model.modelReset.connect(lambda: told.append("all"))
+    model.rowsInserted.connect(lambda _, *rows: told.append(("in", *rows)))
+    model.rowsRemoved.connect(lambda _, *rows: told.append(("out", *rows)))
+    model.dataChanged.connect(lambda one, other: told.append((one.row(), other.row())))
+    panel.select(2)
+    link.session.add_point((10, 60))
+    link.session.commit()
+    panel._update.flush()
+    link.session.set_class([1, 2], "cell")
+    panel._update.flush()
+    link.session.delete([1, 3])
+    panel._update.flush()
+    assert told == [("in", 2, 2), (0, 1), ("out", 2, 2), ("out", 0, 0)]
+    assert panel.selected_ids() == [2], "it stays selected"
+    assert model.data(model.index(0, 1)) == "cell"
+    panel.close_panel()
+
+
+def test_the_table_of_another_image_starts_with_nothing_selected(
+    link: Any, qtbot: Any
+) -> None:
+    commit_two(link)
+    panel = ObjectsPanel(link.session, link)
+    qtbot.addWidget(panel)
+    panel.select(1)
+    first = link.session.document
+    link.session.start(np.zeros((60, 70), np.int32))
+    commit_two(link)
+    panel._update.flush()
+    assert link.session.document is not first
+    assert panel.model.rowCount() == 2
+    assert panel.selected_ids() == []
+    panel.close_panel()
+
+
+def test_buttons_say_what_to_select(link: Any, qtbot: Any) -> None:
+    panel = ObjectsPanel(link.session, link)
+    qtbot.addWidget(panel)
+    delete, merge, split, refine, review = panel.buttons
+    assert not any(each.isEnabled() for each in panel.buttons)
+    assert "no object yet" in review.toolTip()
+    commit_two(link)
+    panel._update.flush()
+    assert review.isEnabled()
+    assert not delete.isEnabled()
+    assert "select a row" in delete.toolTip()
+    panel.select(1)
+    assert all(each.isEnabled() for each in (delete, split, refine))
+    assert not merge.isEnabled()
+    assert "two rows" in merge.toolTip()
+    panel.table.selectAll()
+    assert merge.isEnabled()
+    assert merge.toolTip() == "Make the selected objects one"
+    panel.close_panel()
+
+
 def test_the_table_has_volumes_where_there_are_stacks(
     make_link: Callable[..., Any], qtbot: Any
 ) -> None:

@@ -24,6 +24,8 @@ from napari_sam.session.findings import Proposals
 from napari_sam.session.text_search import TextSearch
 
 STEPS = 100
+LIKE = "Use the objects selected in the table as examples"
+SELECT = "select one or more rows of the table of objects first"
 
 
 class TextPanel(Panel):
@@ -60,11 +62,7 @@ class TextPanel(Panel):
             "Accept all", "Make what is shown objects, in one step", self._accept
         )
         self.discard = button("Discard", "Show no proposals", proposals.clear)
-        self.like = button(
-            "Find the rest like the selected",
-            "Use the objects selected in the table as examples",
-            self._find_like,
-        )
+        self.like = button("Find the rest like the selected", LIKE, self._find_like)
         self.concept = button(
             "Save as concept ...",
             "Keep the phrase, sharpened by what you took and dropped, under a name",
@@ -80,7 +78,9 @@ class TextPanel(Panel):
         self.phrases.installEventFilter(self)
         self.threshold.valueChanged.connect(self._moved)
         self._connections.add(proposals.changed, self._show)
+        self._connections.add(objects.selection_changed, self._show_like)
         self._show()
+        self._show_like()
 
     def close_panel(self) -> None:
         """Undo all connections."""
@@ -136,6 +136,11 @@ class TextPanel(Panel):
             each.setEnabled(shown > 0)
         self.similarity.setEnabled(bool(self.search.names))
         self.concept.setEnabled(taken > 0 and bool(self.search.names))
+
+    def _show_like(self) -> None:
+        there = bool(self._objects.selected_ids())
+        self.like.setEnabled(there)
+        self.like.setToolTip(LIKE if there else f"{LIKE}: {SELECT}")
 
     def _apply_threshold(self, value: int) -> None:
         self.search.set_threshold(value / STEPS)
