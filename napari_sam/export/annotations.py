@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from napari_sam.errors import ExportError
 from napari_sam.export.files import replacing
 from napari_sam.export.objects import ExportedObject, objects_of
-from napari_sam.export.registry import Labels, register_exporter
+from napari_sam.export.registry import Labels, Table, register_exporter
 
 Json = dict[str, Any]
 
@@ -154,8 +154,8 @@ class CocoJson:
 
     extensions: tuple[str, ...] = (".json",)
 
-    def write(self, path: Path, labels: Labels) -> None:
-        """Write the instance ids (H, W) of one image.
+    def write(self, path: Path, labels: Labels, table: Table | None = None) -> None:
+        """Write the instance ids (H, W) of one image, and what the table tells.
 
         Raises
         ------
@@ -164,7 +164,7 @@ class CocoJson:
         """
         shape = _check(labels, "COCO")
         image = path.with_suffix(".png").name
-        write_json(path, coco_document(objects_of(labels), shape, image))
+        write_json(path, coco_document(objects_of(labels, table), shape, image))
 
     def read(self, path: Path) -> Labels:
         """Read the first image's instance ids.
@@ -190,8 +190,8 @@ class Sa1bJson:
 
     extensions: tuple[str, ...] = (".sa1b.json",)
 
-    def write(self, path: Path, labels: Labels) -> None:
-        """Write the instance ids (H, W) of one image.
+    def write(self, path: Path, labels: Labels, table: Table | None = None) -> None:
+        """Write the instance ids (H, W) of one image, and what the table tells.
 
         Raises
         ------
@@ -200,7 +200,7 @@ class Sa1bJson:
         """
         shape = _check(labels, "SA-1B")
         image = path.name.removesuffix(".sa1b.json") + ".png"
-        write_json(path, sa1b_document(objects_of(labels), shape, image))
+        write_json(path, sa1b_document(objects_of(labels, table), shape, image))
 
     def read(self, path: Path) -> Labels:
         """Read the instance ids.

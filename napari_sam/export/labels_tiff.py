@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from napari_sam.errors import ExportError
 from napari_sam.export.files import replacing
-from napari_sam.export.registry import Labels, register_exporter
+from napari_sam.export.registry import Labels, Table, register_exporter
 
 _AXES = {2: "YX", 3: "ZYX", 4: "TZYX"}
 
@@ -20,7 +20,7 @@ class LabelsTiff:
 
     extensions: tuple[str, ...] = (".tif", ".tiff")
 
-    def write(self, path: Path, labels: Labels) -> None:
+    def write(self, path: Path, labels: Labels, table: Table | None = None) -> None:
         """Write instance ids.
 
         Parameters
@@ -29,6 +29,8 @@ class LabelsTiff:
             Missing folders are created; an existing file is replaced.
         labels : ndarray of int, shape (H, W), (Z, H, W) or (T, Z, H, W)
             0 is background.
+        table : mapping, optional
+            Not written: there is no place for it.
 
         Raises
         ------

@@ -69,8 +69,7 @@ def _ids_under(
     """Return the id at each sample of a mask."""
     (row, col), (height, width) = record.origin, record.mask.shape
     ids = _read(document, view, (row, col, row + height, col + width))
-    under: NDArray[np.int64] = ids[record.mask]
-    return under
+    return ids[record.mask]
 
 
 def _read(document: Document, view: ImageView, box: Box) -> NDArray[np.int64]:
@@ -88,7 +87,8 @@ def _pixels(
 ) -> NDArray[np.intp]:
     """Return the pixels in which the middles of some samples lie."""
     middles = frame.origin[axis] + (np.arange(start, stop) + 0.5) * frame.step[axis]
-    return np.clip(np.floor(middles).astype(np.intp), 0, side - 1)
+    inside: NDArray[np.intp] = np.clip(np.floor(middles), 0, side - 1).astype(np.intp)
+    return inside
 
 
 def _samples_of(box: Box, frame: Frame) -> Box:

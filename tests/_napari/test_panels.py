@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 from qtpy.QtCore import QEvent, QObject, Qt
+from qtpy.QtGui import QColor, QPalette
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from napari_sam._napari.keybindings import KEYS
@@ -20,9 +22,9 @@ from napari_sam._napari.panels.everything_panel import EverythingPanel
 from napari_sam._napari.panels.export_panel import ExportPanel
 from napari_sam._napari.panels.help_panel import HelpPanel
 from napari_sam._napari.panels.image_panel import ImagePanel
-from napari_sam._napari.panels.objects_model import VOLUME_COLUMN
+from napari_sam._napari.panels.objects_model import COLUMNS, VOLUME_COLUMN
 from napari_sam._napari.panels.objects_panel import ObjectsPanel
-from napari_sam._napari.panels.parts import label
+from napari_sam._napari.panels.parts import label, red_on
 from napari_sam._napari.panels.prompts_panel import PromptsPanel
 from napari_sam._napari.panels.section import Section
 from napari_sam._napari.panels.status_panel import StatusPanel
@@ -108,6 +110,23 @@ def test_merge_split_and_review_by_button(link: Any, qtbot: Any) -> None:
     qtbot.waitUntil(lambda: panel.model.rowCount() == 2)
     panel.review()
     assert len(panel.selected_ids()) == 1
+    panel.close_panel()
+
+
+def test_the_table_has_columns_for_words_where_there_are_some(
+    link: Any, qtbot: Any
+) -> None:
+    commit_two(link)
+    panel = ObjectsPanel(link.session, link)
+    qtbot.addWidget(panel)
+    hidden = [n for n in range(len(COLUMNS)) if panel.table.isColumnHidden(n)]
+    assert [COLUMNS[n] for n in hidden] == ["volume", "text", "phrase"]
+    table = link.session.document.objects
+    table.replace(table[1], replace(table[1], text_score=0.7, phrase="cells"))
+    link.session.events.objects.emit()
+    panel._update.flush()
+    hidden = [n for n in range(len(COLUMNS)) if panel.table.isColumnHidden(n)]
+    assert [COLUMNS[n] for n in hidden] == ["volume"]
     panel.close_panel()
 
 
@@ -212,6 +231,29 @@ def test_an_error_is_said_in_red_and_no_nonsense_after_it(
     assert panel.text.text() == "Click on the image."
     assert "color" in panel.text.styleSheet()
     panel.close_panel()
+
+
+def test_an_error_goes_with_the_next_edit(link: Any, qtbot: Any) -> None:
+    panel = StatusPanel(link.session, link)
+    qtbot.addWidget(panel)
+    link.session.events.failed.emit(PromptError("Click on the image."))
+    link.session.add_point((20, 20))
+    qtbot.waitUntil(lambda: panel.text.text() == "Ready.")
+    assert panel.text.styleSheet() == ""
+    panel.close_panel()
+
+
+@pytest.mark.parametrize(("ground", "darker"), [("white", True), ("#262930", False)])
+def test_red_is_read_on_light_and_dark_ground(
+    ground: str, darker: bool, qtbot: Any
+) -> None:
+    panel = QWidget()
+    qtbot.addWidget(panel)
+    colours = panel.palette()
+    colours.setColor(QPalette.ColorRole.Window, QColor(ground))
+    panel.setPalette(colours)
+    red = QColor(red_on(panel).removeprefix("color: ").removesuffix(";"))
+    assert (red.lightness() < 127) is darker
 
 
 def test_only_work_that_lasts_is_told_of(link: Any, qtbot: Any) -> None:

@@ -24,6 +24,8 @@ TIPS = (
     "Its prompts",
 )
 CLASS_COLUMN, VOLUME_COLUMN = 1, 4
+# Of few images; where no object has any, they would only take the room of others.
+OPTIONAL_COLUMNS = (VOLUME_COLUMN, 5, 6)
 Role = Qt.ItemDataRole
 NO_PARENT = QModelIndex()
 Cells = tuple[Any, ...]
@@ -119,11 +121,9 @@ class ObjectsModel(QAbstractTableModel):
         self._session.set_class([found.id], name)
         return True
 
-    @property
-    def has_volumes(self) -> bool:
-        """Whether there is an object in several slices."""
-        volumes = (cells[VOLUME_COLUMN] for cells in self._cells)
-        return any(volume == volume for volume in volumes)
+    def has_any(self, column: int) -> bool:
+        """Whether some object has something in a column."""
+        return any(_text(cells[column]) for cells in self._cells)
 
     def _fill(self, wanted: list[SegmentedObject]) -> None:
         self.beginResetModel()

@@ -12,7 +12,11 @@ from qtpy.QtWidgets import QHeaderView, QTableView, QVBoxLayout
 
 from napari_sam._napari.delivery import Throttle
 from napari_sam._napari.image_work import pixel_sizes
-from napari_sam._napari.panels.objects_model import VOLUME_COLUMN, ObjectsModel
+from napari_sam._napari.panels.objects_model import (
+    OPTIONAL_COLUMNS,
+    VOLUME_COLUMN,
+    ObjectsModel,
+)
 from napari_sam._napari.panels.panel import Panel
 from napari_sam._napari.panels.parts import button, label, row
 from napari_sam._napari.viewer_link import ViewerLink
@@ -135,7 +139,8 @@ class ObjectsPanel(Panel):
     def _show(self, _: object = None) -> None:
         image = self._link.image
         self.model.update_objects(None if image is None else pixel_sizes(image))
-        self.table.setColumnHidden(VOLUME_COLUMN, not self.model.has_volumes)
+        for column in OPTIONAL_COLUMNS:
+            self.table.setColumnHidden(column, not self.model.has_any(column))
         number = self.model.rowCount()
         self.count.setText(f"{number} object{'s' * (number != 1)}{self._units()}")
         self._selected()
@@ -154,7 +159,7 @@ class ObjectsPanel(Panel):
         area, volume = self.model.sizes.unit(2), self.model.sizes.unit(3)
         if not area:
             return ""
-        also = f", volumes in {volume}" if volume and self.model.has_volumes else ""
+        also = f", volumes in {volume}" if volume and self.model.has_any(VOLUME_COLUMN) else ""
         return f"; areas in {area}{also}"
 
     def _clicked(self, index: QModelIndex) -> None:

@@ -123,7 +123,8 @@ class TextPanel(Panel):
     def _show(self) -> None:
         taken, shown = len(self._proposals.taken), len(self._proposals.shown)
         dropped = f", {shown - taken} dropped" if shown > taken else ""
-        at = f" at {self.search.threshold:.2f}" if self.search.names else ""
+        ours = any(each.method == "text" for each in self._proposals.shown)
+        at = f" at {self.search.threshold:.2f}" if ours else ""
         self.count.setText(f"{taken} proposed{at}{dropped}")
         colours = self._layer.colours()
         marks = [
