@@ -51,6 +51,12 @@ class TextSearch:
         """Classes of the last search."""
         return () if self._candidates is None else self._candidates.names
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """How each phrase of the last search was understood, in sentences."""
+        notes = () if self._candidates is None else self._candidates.notes
+        return tuple(note for note in notes if note)
+
     def run(self, phrases: str) -> None:
         """Search for phrases, one a line.
 

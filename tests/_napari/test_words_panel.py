@@ -24,6 +24,7 @@ from napari_sam.structures import MaskRecord
 pytestmark = pytest.mark.widget
 
 SHAPE = (60, 70)
+OUTSIDE = "'zebra' is outside the bundled vocabulary: results are a guess."
 SCORES = (0.9, 0.8, 0.2)
 RECORDS = tuple(
     MaskRecord(np.ones((8, 10), bool), (row, col), 0.9, 0.9)
@@ -60,8 +61,8 @@ class Finder:
             scores=scores,
             overlaps=shared_areas(RECORDS),
             names=names,
-            notes=("",) * len(names),
-            outside=(False,) * len(names),
+            notes=tuple(OUTSIDE if name == "zebra" else "" for name in names),
+            outside=tuple(name == "zebra" for name in names),
             image_shape=SHAPE,
         )
 
@@ -156,6 +157,15 @@ def test_nothing_typed_is_said_in_words(panel: Any) -> None:
     panel._session.events.failed.connect(failed.append)
     search(panel, "  ")
     assert "Type what to find" in str(failed[0])
+
+
+def test_a_word_outside_the_vocabulary_is_said_in_words(panel: Any) -> None:
+    assert panel.notes.isHidden()
+    search(panel, "zebra")
+    assert panel.notes.text() == OUTSIDE
+    assert not panel.notes.isHidden()
+    search(panel, "nuclei")
+    assert panel.notes.isHidden()
 
 
 def test_the_rest_is_found_only_like_what_is_selected(panel: Any) -> None:

@@ -12,7 +12,17 @@ from napari_sam.session import Session
 from napari_sam.session.measures import PIXELS, PixelSizes
 from napari_sam.session.objects import SegmentedObject
 
-COLUMNS = ("id", "class", "IoU", "area", "volume", "text", "phrase", "made from")
+COLUMNS = (
+    "id",
+    "class",
+    "IoU",
+    "area",
+    "volume",
+    "text",
+    "phrase",
+    "made from",
+    "stability",
+)
 TIPS = (
     "Value in the labels",
     "Double-click to change it",
@@ -22,6 +32,7 @@ TIPS = (
     "How well it matches the phrase",
     "The words it was found by",
     "Its prompts",
+    "IoU of the mask with itself at other thresholds of the model's answer",
 )
 CLASS_COLUMN, VOLUME_COLUMN = 1, 4
 # Of few images; where no object has any, they would only take the room of others.
@@ -171,6 +182,7 @@ class ObjectsModel(QAbstractTableModel):
             each.text_score,
             each.phrase,
             each.prompts_text,
+            each.stability_score,
         )
 
 

@@ -159,7 +159,11 @@ class ObjectsPanel(Panel):
         area, volume = self.model.sizes.unit(2), self.model.sizes.unit(3)
         if not area:
             return ""
-        also = f", volumes in {volume}" if volume and self.model.has_any(VOLUME_COLUMN) else ""
+        also = (
+            f", volumes in {volume}"
+            if volume and self.model.has_any(VOLUME_COLUMN)
+            else ""
+        )
         return f"; areas in {area}{also}"
 
     def _clicked(self, index: QModelIndex) -> None:

@@ -56,6 +56,7 @@ class TextPanel(Panel):
         self.phrases = QPlainTextEdit()
         self.threshold = QSlider(Qt.Orientation.Horizontal)
         self.count = label(tip="How many masks answer at this threshold")
+        self.notes = label(tip="How the phrases were understood")
         self.legend = label(tip="Colour of each class; click a mask to drop or take it")
         self.run = button("Find", "Search for the phrases", self._find, "Enter")
         self.accept = button(
@@ -116,6 +117,7 @@ class TextPanel(Panel):
         layout.addWidget(row(label("Threshold"), self.threshold))
         layout.addWidget(self.count)
         layout.addWidget(self.legend)
+        layout.addWidget(self.notes)
         layout.addWidget(row(self.accept, self.discard))
         layout.addWidget(self.like)
         layout.addWidget(self.concept)
@@ -133,6 +135,8 @@ class TextPanel(Panel):
         ]
         self.legend.setText("&nbsp; ".join(marks))
         self.legend.setVisible(bool(marks))
+        self.notes.setText("\n".join(self.search.notes))
+        self.notes.setVisible(bool(self.search.notes))
         for each in (self.accept, self.discard):
             each.setEnabled(shown > 0)
         self.similarity.setEnabled(bool(self.search.names))
