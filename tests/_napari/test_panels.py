@@ -233,6 +233,21 @@ def test_an_error_is_said_in_red_and_no_nonsense_after_it(
     panel.close_panel()
 
 
+def test_a_long_error_is_seen_whole_in_a_narrow_dock(link: Any, qtbot: Any) -> None:
+    panel = StatusPanel(link.session, link)
+    still = Still(panel)
+    qtbot.addWidget(still)
+    still.resize(NARROW, 50)
+    still.show()
+    hash_of_a_file = "3adcc4315b64" * 8
+    link.session.events.failed.emit(PromptError(f"Words. {hash_of_a_file} " * 3))
+    text = panel.text
+    qtbot.waitUntil(lambda: text.height() >= text.heightForWidth(text.width()) > 60)
+    assert text.minimumSizeHint().width() < NARROW, "nothing is cut off at its side"
+    assert text.text().replace("\u200b", "").count(hash_of_a_file) == 3
+    panel.close_panel()
+
+
 def test_an_error_goes_with_the_next_edit(link: Any, qtbot: Any) -> None:
     panel = StatusPanel(link.session, link)
     qtbot.addWidget(panel)

@@ -68,8 +68,9 @@ def red_on(widget: QWidget) -> str:
 
 
 def row(*widgets: QWidget) -> QWidget:
-    """Return widgets side by side."""
+    """Return widgets side by side, no higher than they are."""
     made = QWidget()
+    made.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
     layout = QHBoxLayout(made)
     layout.setContentsMargins(0, 0, 0, 0)
     layout.setSpacing(4)

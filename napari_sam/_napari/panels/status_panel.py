@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from napari_sam.session.engine import sentence
 from napari_sam.session.journal import find_journal, read_journal
 from napari_sam.session.persistence import restore
 
+# An address or a hash may be broken at so many letters, else its end is cut off.
+LONG_WORD = re.compile(r"(\S{24})(?=\S)")
 UNDER_WAY, READY = "...", "Ready."
 # Work that is done sooner isn't told of: each change draws the whole window.
 PATIENCE_MS = 300
@@ -105,8 +108,9 @@ class StatusPanel(Panel):
 
     def _say(self, message: tuple[str, bool]) -> None:
         text, is_error = message
-        if text != self.text.text():
-            self.text.setText(text)
+        shown = LONG_WORD.sub("\\1\u200b", text)
+        if shown != self.text.text():
+            self.text.setText(shown)
         style = red_on(self) if is_error else ""
         if style != self.text.styleSheet():
             self.text.setStyleSheet(style)
