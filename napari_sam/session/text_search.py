@@ -53,9 +53,17 @@ class TextSearch:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """How each phrase of the last search was understood, in sentences."""
-        notes = () if self._candidates is None else self._candidates.notes
-        return tuple(note for note in notes if note)
+        """How phrases of the last search were understood, unless as they are."""
+        found = self._candidates
+        if found is None:
+            return ()
+        pairs = zip(found.names, found.notes, strict=True)
+        plain = ("", "{0!r} is read as {0}.")
+        return tuple(
+            note
+            for name, note in pairs
+            if note not in [each.format(name) for each in plain]
+        )
 
     def run(self, phrases: str) -> None:
         """Search for phrases, one a line.
