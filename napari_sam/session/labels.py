@@ -116,12 +116,17 @@ class LabelStore:
         -------
         ndarray of int, shape (len(rows), len(cols))
         """
+        evenly = _slice_of(rows), _slice_of(cols)
         places = [np.array([index], np.intp) for index in plane.point]
         places[plane.rows], places[plane.cols] = rows, cols
         if isinstance(self.data, SparseLabels):
             values = self.data.take(places)
-        else:
+        elif None in evenly:
             values = self.data[np.ix_(*places)]
+        else:
+            index: list[Any] = list(plane.point)
+            index[plane.rows], index[plane.cols] = evenly
+            values = self.data[tuple(index)]
         shape = (len(rows), len(cols))
         if plane.is_transposed:
             return np.asarray(values).reshape(shape[::-1]).T
@@ -139,6 +144,14 @@ class LabelStore:
         """Return where an object lies in a box."""
         inside: NDArray[np.bool_] = self.read(plane, box) == object_id
         return inside
+
+
+def _slice_of(indices: NDArray[np.intp]) -> slice | None:
+    """Return the slice of rising indices, which is no copy; None if it is none."""
+    steps = np.diff(indices)
+    if not len(steps) or steps[0] < 1 or (steps != steps[0]).any():
+        return None
+    return slice(int(indices[0]), int(indices[-1]) + 1, int(steps[0]))
 
 
 def paint(

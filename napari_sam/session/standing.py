@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from napari_sam.session.findings import Proposal
     from napari_sam.session.session import Session
 
+Ids = NDArray[np.int64]
 # Two masks that share so much of both are the same one.
 SAME = 0.9
 
@@ -36,69 +37,66 @@ def split_standing(
         Whose samples the proposals are in.
     proposals : sequence of Proposal
     """
-    if not len(session.document.objects):
+    document = session.document
+    if not len(document.objects):
         return list(proposals), 0
-    is_standing = _stands_anew if session.overlap == "overwrite" else _is_covered
-    left = [each for each in proposals if not is_standing(each, session.document, view)]
+    # Once for all: a slider waits for it.
+    ids = _ids_of(document, view)
+    if session.overlap == "overwrite":
+        left = [each for each in proposals if not _is_same(each, ids, document, view)]
+    else:
+        left = [each for each in proposals if not _is_covered(each.record, ids)]
     return left, len(proposals) - len(left)
 
 
-def _is_covered(proposal: Proposal, document: Document, view: ImageView) -> bool:
-    under = _ids_under(proposal.record, document, view)
+def _is_covered(record: MaskRecord, ids: Ids) -> bool:
+    under = _window(ids, record)[record.mask]
     return 2 * int(np.count_nonzero(under)) > len(under)
 
 
-def _stands_anew(proposal: Proposal, document: Document, view: ImageView) -> bool:
+def _is_same(proposal: Proposal, ids: Ids, document: Document, view: ImageView) -> bool:
     """Whether one object of its class is the very same mask."""
-    under = _ids_under(proposal.record, document, view)
-    if not len(under):
+    under = _window(ids, proposal.record)[proposal.record.mask]
+    if not under.any():
         return False
-    ids, counts = np.unique(under, return_counts=True)
-    found = document.objects.get(int(ids[counts.argmax()]))
+    numbers, counts = np.unique(under, return_counts=True)
+    found = document.objects.get(int(numbers[counts.argmax()]))
     region = None if found is None else found.region_in(view.plane)
     if found is None or region is None or found.class_name != proposal.class_name:
         return False
-    there = _read(document, view, _samples_of(region.box, view.frame)) == found.id
-    larger = max(len(under), int(np.count_nonzero(there)))
-    return int(counts.max()) >= SAME * larger
+    row0, col0, row1, col1 = _samples_of(region.box, view.frame)
+    there = int(np.count_nonzero(ids[row0:row1, col0:col1] == found.id))
+    return int(counts.max()) >= SAME * max(len(under), there)
 
 
-def _ids_under(
-    record: MaskRecord, document: Document, view: ImageView
-) -> NDArray[np.int64]:
-    """Return the id at each sample of a mask."""
+def _window(ids: Ids, record: MaskRecord) -> Ids:
     (row, col), (height, width) = record.origin, record.mask.shape
-    ids = _read(document, view, (row, col, row + height, col + width))
-    return ids[record.mask]
+    return ids[row : row + height, col : col + width]
 
 
-def _read(document: Document, view: ImageView, box: Box) -> NDArray[np.int64]:
-    """Return the ids at samples of a view; what lies outside its plane is 0."""
-    rows, cols = (
-        _pixels(view.frame, axis, box[axis], box[axis + 2], view.plane.size[axis])
-        for axis in (0, 1)
-    )
-    ids: NDArray[np.int64] = document.store.sample(view.plane, rows, cols)
+def _ids_of(document: Document, view: ImageView) -> Ids:
+    """Return the id of the object at each sample of a view."""
+    frame, size = view.frame, view.plane.size
+    rows, cols = (_pixels(frame, axis, size[axis]) for axis in (0, 1))
+    ids: Ids = document.store.sample(view.plane, rows, cols)
     return ids
 
 
-def _pixels(
-    frame: Frame, axis: int, start: int, stop: int, side: int
-) -> NDArray[np.intp]:
-    """Return the pixels in which the middles of some samples lie."""
-    middles = frame.origin[axis] + (np.arange(start, stop) + 0.5) * frame.step[axis]
+def _pixels(frame: Frame, axis: int, side: int) -> NDArray[np.intp]:
+    """Return the pixels in which the middles of the samples lie."""
+    steps = np.arange(frame.shape[axis]) + 0.5
+    middles = frame.origin[axis] + steps * frame.step[axis]
     inside: NDArray[np.intp] = np.clip(np.floor(middles), 0, side - 1).astype(np.intp)
     return inside
 
 
 def _samples_of(box: Box, frame: Frame) -> Box:
     """Return the samples that a box of pixels covers, those of the frame."""
-    edges = [
-        np.clip(
-            round((box[n] - frame.origin[n % 2]) / frame.step[n % 2]),
-            0,
+    row0, col0, row1, col1 = (
+        min(
+            max(round((edge - frame.origin[n % 2]) / frame.step[n % 2]), 0),
             frame.shape[n % 2],
         )
-        for n in range(4)
-    ]
-    return int(edges[0]), int(edges[1]), int(edges[2]), int(edges[3])
+        for n, edge in enumerate(box)
+    )
+    return row0, col0, row1, col1

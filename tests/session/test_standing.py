@@ -75,3 +75,13 @@ def test_ids_are_sampled_from_huge_labels_too() -> None:
     assert ids.tolist() == [[0, 0], [0, 0], [0, 7], [0, 7], [0, 0], [0, 0]]
     turned = Plane(plane.shape, 2, 1, (1, 0, 0))
     np.testing.assert_array_equal(sparse.sample(turned, cols, rows), ids.T)
+
+
+def test_ids_of_an_array_are_sampled_evenly_or_not() -> None:
+    data = np.arange(6 * 7, dtype=np.int32).reshape(6, 7)
+    store = LabelStore(data)
+    plane = Plane.whole((6, 7))
+    for rows in (np.array([0, 2, 4]), np.array([0, 2, 3]), np.array([5])):
+        for cols in (np.arange(7), np.array([1, 1, 6])):
+            ids = store.sample(plane, rows, cols)
+            np.testing.assert_array_equal(ids, data[np.ix_(rows, cols)])
