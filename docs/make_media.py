@@ -15,7 +15,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import imageio.v3 as imageio
 import napari
 import numpy as np
 from numpy.typing import NDArray
@@ -87,7 +86,7 @@ class Stage:
         return np.asarray(shot)[..., :3]
 
     def save(self, name: str) -> None:
-        imageio.imwrite(MEDIA / name, self.picture())
+        Image.fromarray(self.picture()).save(MEDIA / name, optimize=True)
 
     def save_sections(self, *titles: str) -> None:
         for title in titles or self.widget.sections:

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 mpl.use("agg")
 
 from matplotlib import pyplot as plt
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from PIL import Image
 
 from napari_sam import create_model
 from napari_sam.evaluation.datasets import folder_set
@@ -29,6 +31,7 @@ from napari_sam.samples import load_sample
 
 MEDIA = Path(__file__).parent / "media"
 SIDE = 256
+COLOURS = 192
 # Sample, right word, wrong word.
 SAMPLES = (
     ("fluorescence_nuclei", "nuclei", "mitochondria"),
@@ -62,7 +65,8 @@ def main() -> None:
     arguments = parser.parse_args()
     segmenter = TextSegmenter(create_model("pocket"))
     asked = questions(arguments.data)
-    figure, axes = plt.subplots(2, len(asked), figsize=(2.1 * len(asked), 4.7))
+    size = (2.1 * len(asked), 4.7)
+    figure, axes = plt.subplots(2, len(asked), figsize=size, dpi=110)
     for column, (image, *words) in enumerate(asked):
         segmenter.set_image(image)
         stretched = to_model_image(image, normalisation="pocket")
@@ -74,7 +78,15 @@ def main() -> None:
             axis.set_title(f"{word}: {found}", fontsize=9)
             axis.axis("off")
     figure.tight_layout(pad=0.4)
-    figure.savefig(arguments.out, dpi=110)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    save_small(Image.fromarray(np.asarray(canvas.buffer_rgba())), arguments.out)
+
+
+def save_small(picture: Image.Image, path: Path) -> None:
+    """Write a picture with a palette: a third of the bytes."""
+    few = picture.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
+    few.save(path, optimize=True)
 
 
 def questions(data: Path | None) -> list[tuple[NDArray, str, str]]:

@@ -7,13 +7,15 @@ pixel (r, c) covers [r, r + 1) x [c, c + 1).
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from napari_sam.structures import Frame
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 Box = tuple[int, int, int, int]
 
@@ -78,6 +80,8 @@ def resample(
 
 def _axis_weights(source: Frame, target: Frame, axis: int) -> sparse.csr_array:
     """Weight of each source sample in each target sample, along one axis."""
+    from scipy import sparse
+
     count, wanted = source.shape[axis], target.shape[axis]
     scale = target.step[axis] / source.step[axis]
     offset = (target.origin[axis] - source.origin[axis]) / source.step[axis]

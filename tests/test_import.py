@@ -33,6 +33,24 @@ def test_light_modules_load_no_torch(module: str) -> None:
     assert loaded.isdisjoint({"torch", "timm", "open_clip", "napari", "qtpy"})
 
 
+# What a click on the bundled model's first image does without.
+NOT_FOR_A_CLICK = ("open_clip", "torchvision", "skimage", "scipy.sparse", "tifffile")
+FIRST_CLICK = """
+import numpy
+from napari_sam.session import Session
+session = Session("pocket")
+session.set_image(numpy.random.default_rng(0).integers(0, 99, (64, 64), numpy.uint8))
+session.add_point((30, 30))
+assert session.candidates is not None
+"""
+
+
+def test_the_first_click_waits_for_no_library_that_it_does_without() -> None:
+    loaded = loaded_modules(f"exec({FIRST_CLICK!r})")
+    assert "torch" in loaded
+    assert loaded.isdisjoint(NOT_FOR_A_CLICK)
+
+
 @pytest.mark.parametrize("name", napari_sam.__all__)
 def test_public_name_resolves(name: str) -> None:
     assert getattr(napari_sam, name)

@@ -53,7 +53,7 @@ def write_labels(name: str, path: str, data: Any, attributes: Any) -> list[str]:
     path : str
     data : array_like of int
     attributes : dict
-        Of the layer; not used.
+        Of the layer; its features tell classes and scores.
 
     Returns
     -------
@@ -65,7 +65,7 @@ def write_labels(name: str, path: str, data: Any, attributes: Any) -> list[str]:
     ExportError
         If the labels do not fit the format, or the file cannot be written.
     """
-    get_exporter(name).write(Path(path), np.asarray(data))
+    get_exporter(name).write(Path(path), np.asarray(data), attributes.get("features"))
     return [path]
 
 

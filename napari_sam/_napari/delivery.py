@@ -84,6 +84,9 @@ class Throttle(QObject):
     parent : QObject, optional
     rest : int
         Wait so many times as long as the call took, within reason.
+    together : bool
+        Let what is going on end before the first call, so that what it tells of bit by
+        bit is one call.
     """
 
     def __init__(
@@ -92,10 +95,13 @@ class Throttle(QObject):
         interval: int = INTERVAL_MS,
         parent: QObject | None = None,
         rest: int = 0,
+        *,
+        together: bool = False,
     ) -> None:
         super().__init__(parent)
         self._call = call
         self._interval, self._rest = interval, rest
+        self._together = together
         self._waiting: tuple[Any] | None = None
         self._due = 0.0
         self._timer = QTimer(self)
@@ -107,7 +113,11 @@ class Throttle(QObject):
     def __call__(self, value: Any = None) -> None:
         """Call with a value, now or when the interval is over."""
         self._waiting = (value,)
-        if not self._timer.isActive():
+        if self._timer.isActive():
+            return
+        if self._together:
+            self._timer.start(0)
+        else:
             self._next()
 
     def flush(self) -> None:

@@ -11,7 +11,7 @@ from napari_sam._napari.brush import BrushWatcher
 from napari_sam._napari.layers import make_objects_layer
 from napari_sam.session import Session
 from napari_sam.session.journal import Journal
-from napari_sam.session.measures import PixelSizes, columns
+from napari_sam.session.measures import Columns, PixelSizes
 from napari_sam.session.plane import Plane
 
 
@@ -32,6 +32,7 @@ class ImageWork:
         self.objects_layer: Labels | None = None
         self.journal = Journal(session, image.name)
         self._brush: BrushWatcher | None = None
+        self._columns = Columns()
 
     def make_layer(self, plane: Callable[[], Plane | None]) -> Labels:
         """Return a layer of the objects, for the viewer to take.
@@ -52,7 +53,8 @@ class ImageWork:
         if layer is None:
             return
         if with_table:
-            layer.features = columns(self.document.objects, pixel_sizes(self._image))
+            sizes = pixel_sizes(self._image)
+            layer.features = self._columns.of(self.document.objects, sizes)
         layer.refresh(thumbnail=False, extent=False)
         if self._brush is not None:
             self._brush.remember()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, cast, get_args
 
 from napari.utils.colormaps.standardize_color import transform_color
@@ -78,11 +79,24 @@ def _colour(wanted: str, default: str) -> str:
     return str(wanted)
 
 
-def _settings() -> Any:
-    """Return our group of settings, or None: older naparis have no such thing."""
-    try:
-        from napari.settings import get_plugin_settings
+def _nothing_is_saved(config_path: Any) -> bool:
+    """Whether all our settings are as in the manifest.
 
+    Each change is kept in a file beside napari's own. Asked for the settings of one
+    plugin, napari reads the manifests of all anew, which a start without any can spare.
+    """
+    if config_path is None:
+        return False
+    return not Path(config_path).with_name(f"{PLUGIN}.yaml").exists()
+
+
+def _settings() -> Any:
+    """Return our group of settings; None if unchanged, or in older naparis."""
+    try:
+        from napari.settings import get_plugin_settings, get_settings
+
+        if _nothing_is_saved(get_settings().config_path):
+            return None
         return get_plugin_settings(PLUGIN).segmentation
     except (AttributeError, ImportError, KeyError, ValueError):
         return None

@@ -25,9 +25,9 @@ from napari_sam._napari.navigation import (
     show_slice,
     toggle_3d,
 )
-from napari_sam._napari.placement import shown_box, shown_plane, to_pixels
+from napari_sam._napari.placement import shown_plane, to_pixels
 from napari_sam._napari.pointing import Pointing
-from napari_sam._napari.reading import Region, choose_region, is_whole, make_view
+from napari_sam._napari.seeing import Seeing
 from napari_sam._napari.tools import Tools
 from napari_sam.session import Session
 from napari_sam.session.candidates import Candidates
@@ -35,7 +35,7 @@ from napari_sam.session.drafts import Draft
 from napari_sam.session.findings import Proposals
 from napari_sam.session.labels import Patch
 from napari_sam.session.objects import SegmentedObject
-from napari_sam.session.plane import Plane, Stack
+from napari_sam.session.plane import Stack
 from napari_sam.session.propagation import Propagation
 from napari_sam.structures import BoxPrompt
 
@@ -87,9 +87,7 @@ class ViewerLink:
         self._viewer = viewer
         self._image: Image | None = None
         self._work: dict[Image, ImageWork] = {}
-        self._as_displayed = False
-        self._mixed = False
-        self._version = 0
+        self._seeing = Seeing()
         self._tools: Tools | None = None
         self._found_layers: list[Any] = []
         self._busy_with_layers = False
@@ -98,8 +96,9 @@ class ViewerLink:
         self._gestures = Gestures(self.pointing)
         self._draw_mask = Throttle(self._show_mask, MASK_MS)
         self._draw_prompts = Debounce(self._show_prompts, TOGETHER_MS)
-        # Labels of a volume in 3D take long to draw.
-        self._refresh_objects = Throttle(self._show_objects, rest=RESTS)
+        # Labels of a volume in 3D take long to draw, and an edit writes them before
+        # it changes the table.
+        self._refresh_objects = Throttle(self._show_objects, rest=RESTS, together=True)
         self._settle = Debounce(self._settled, SETTLE_MS)
         # Napari selects a layer only after it told of it.
         self._activate_soon = Debounce(lambda _: self.activate(), 0)
@@ -155,7 +154,7 @@ class ViewerLink:
         mixed : bool
             All visible images of the same shape together, as displayed.
         """
-        self._as_displayed, self._mixed = as_displayed, mixed
+        self._seeing.as_displayed, self._seeing.mixed = as_displayed, mixed
         self.sync()
 
     def choose_image(self, image: Image | None) -> None:
@@ -189,9 +188,8 @@ class ViewerLink:
         if plane is None:
             self.session.set_view(None)
             return False
-        if not self._still_good(plane):
-            region = choose_region(self._image, plane)
-            self.session.set_view(self._view(plane, region))
+        view = self._seeing.view(self._image, self.images, plane, self.session.view)
+        self.session.set_view(view)
         return True
 
     def go_to(self, found: SegmentedObject) -> None:
@@ -342,7 +340,7 @@ class ViewerLink:
         self._settle()
 
     def _data_changed(self, event: Any = None) -> None:
-        self._version += 1
+        self._seeing.data_changed()
         self._settle()
 
     def _open_image(self, image: Image) -> None:
@@ -355,42 +353,6 @@ class ViewerLink:
         self._tools = Tools(self.session, image, self._colours)
         self.session.resume(self._work[image].document)
         self.activate()
-
-    def _still_good(self, plane: Plane) -> bool:
-        """Whether the session's view is of this plane and holds what is on screen."""
-        view, image = self.session.view, self._image
-        assert image is not None
-        if view is None or view.plane != plane:
-            return False
-        if is_whole(image, plane):
-            return bool(view.key == self._view(plane, choose_region(image, plane)).key)
-        region = choose_region(image, plane)
-        seen, box = shown_box(image, plane), view.box
-        inside = seen[0] >= box[0] and seen[1] >= box[1]
-        inside = inside and seen[2] <= box[2] and seen[3] <= box[3]
-        return inside and view.frame.step == region.frame.step
-
-    def _view(self, plane: Plane, region: Region) -> Any:
-        return make_view(
-            self._shown_images(),
-            plane,
-            region,
-            as_displayed=self._as_displayed,
-            version=self._version,
-        )
-
-    def _shown_images(self) -> list[Image]:
-        assert self._image is not None
-        shape = self._image.data.shape
-        others = [
-            layer
-            for layer in self.images
-            if self._mixed
-            and layer is not self._image
-            and layer.visible
-            and layer.data.shape == shape
-        ]
-        return [self._image, *others]
 
     # -- inside: our layers --------------------------------------------------------
 

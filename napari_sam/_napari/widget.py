@@ -25,10 +25,10 @@ from napari_sam._napari.panels.export_panel import ExportPanel
 from napari_sam._napari.panels.help_panel import HelpPanel
 from napari_sam._napari.panels.image_panel import ImagePanel
 from napari_sam._napari.panels.objects_panel import ObjectsPanel
-from napari_sam._napari.panels.parts import label
+from napari_sam._napari.panels.parts import label, red_on
 from napari_sam._napari.panels.prompts_panel import PromptsPanel
 from napari_sam._napari.panels.section import Section
-from napari_sam._napari.panels.status_panel import RED, StatusPanel
+from napari_sam._napari.panels.status_panel import StatusPanel
 from napari_sam._napari.panels.still import Still
 from napari_sam._napari.panels.text_panel import TextPanel
 from napari_sam._napari.panels.volume_panel import VolumePanel
@@ -154,7 +154,7 @@ class SamWidget(QWidget):
         warning = rival_warning()
         if warning is not None:
             text = label(warning)
-            text.setStyleSheet(RED)
+            text.setStyleSheet(red_on(self))
             column.addWidget(text)
         for section in self.sections.values():
             column.addWidget(section)

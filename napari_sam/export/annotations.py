@@ -9,12 +9,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pycocotools import mask as coco
 
 from napari_sam.errors import ExportError
 from napari_sam.export.files import replacing
 from napari_sam.export.objects import ExportedObject, objects_of
-from napari_sam.export.registry import Labels, register_exporter
+from napari_sam.export.registry import Labels, Table, register_exporter
 
 Json = dict[str, Any]
 
@@ -94,6 +93,8 @@ def _annotation(each: ExportedObject, shape: tuple[int, int]) -> Json:
 
 def run_lengths(each: ExportedObject, shape: tuple[int, int]) -> Json:
     """Encode an object's mask in the full image, with text as counts."""
+    from pycocotools import mask as coco
+
     canvas = np.zeros(shape, np.uint8, order="F")
     row0, col0, row1, col1 = each.box
     canvas[row0:row1, col0:col1] = each.record.mask
@@ -123,6 +124,8 @@ def _check(labels: NDArray, kind: str) -> tuple[int, int]:
 
 
 def _paint(annotations: Iterable[Json], shape: tuple[int, int]) -> Labels:
+    from pycocotools import mask as coco
+
     labels = np.zeros(shape, np.uint32)
     for each in annotations:
         runs = each["segmentation"]
@@ -151,8 +154,8 @@ class CocoJson:
 
     extensions: tuple[str, ...] = (".json",)
 
-    def write(self, path: Path, labels: Labels) -> None:
-        """Write the instance ids (H, W) of one image.
+    def write(self, path: Path, labels: Labels, table: Table | None = None) -> None:
+        """Write the instance ids (H, W) of one image, and what the table tells.
 
         Raises
         ------
@@ -161,7 +164,7 @@ class CocoJson:
         """
         shape = _check(labels, "COCO")
         image = path.with_suffix(".png").name
-        write_json(path, coco_document(objects_of(labels), shape, image))
+        write_json(path, coco_document(objects_of(labels, table), shape, image))
 
     def read(self, path: Path) -> Labels:
         """Read the first image's instance ids.
@@ -187,8 +190,8 @@ class Sa1bJson:
 
     extensions: tuple[str, ...] = (".sa1b.json",)
 
-    def write(self, path: Path, labels: Labels) -> None:
-        """Write the instance ids (H, W) of one image.
+    def write(self, path: Path, labels: Labels, table: Table | None = None) -> None:
+        """Write the instance ids (H, W) of one image, and what the table tells.
 
         Raises
         ------
@@ -197,7 +200,7 @@ class Sa1bJson:
         """
         shape = _check(labels, "SA-1B")
         image = path.name.removesuffix(".sa1b.json") + ".png"
-        write_json(path, sa1b_document(objects_of(labels), shape, image))
+        write_json(path, sa1b_document(objects_of(labels, table), shape, image))
 
     def read(self, path: Path) -> Labels:
         """Read the instance ids.

@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import tifffile
 from numpy.typing import NDArray
 
 from napari_sam.errors import ExportError
 from napari_sam.export.files import replacing
-from napari_sam.export.registry import Labels, register_exporter
+from napari_sam.export.registry import Labels, Table, register_exporter
 
 _AXES = {2: "YX", 3: "ZYX", 4: "TZYX"}
 
@@ -21,7 +20,7 @@ class LabelsTiff:
 
     extensions: tuple[str, ...] = (".tif", ".tiff")
 
-    def write(self, path: Path, labels: Labels) -> None:
+    def write(self, path: Path, labels: Labels, table: Table | None = None) -> None:
         """Write instance ids.
 
         Parameters
@@ -30,12 +29,16 @@ class LabelsTiff:
             Missing folders are created; an existing file is replaced.
         labels : ndarray of int, shape (H, W), (Z, H, W) or (T, Z, H, W)
             0 is background.
+        table : mapping, optional
+            Not written: there is no place for it.
 
         Raises
         ------
         ExportError
             The array holds no labels, or the file cannot be written.
         """
+        import tifffile
+
         stored = _smallest(labels)
         metadata = {"axes": _AXES[stored.ndim]} if stored.ndim in _AXES else None
         with replacing(path) as partial:
@@ -64,6 +67,8 @@ class LabelsTiff:
         ExportError
             The file is missing, or no label image.
         """
+        import tifffile
+
         try:
             stored = tifffile.imread(path)
         except FileNotFoundError as error:

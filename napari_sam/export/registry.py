@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from napari_sam.errors import ExportError
 
 Labels = NDArray[np.integer]
+# Columns of what is known of each object, by the names of a session's table; "index"
+# are the ids.
+Table = Mapping[str, Sequence[Any]]
 
 
 class Exporter(Protocol):
@@ -25,8 +28,16 @@ class Exporter(Protocol):
 
     extensions: tuple[str, ...]
 
-    def write(self, path: Path, labels: Labels) -> None:
+    def write(self, path: Path, labels: Labels, table: Table | None = None) -> None:
         """Write instance ids, shape (..., H, W), 0 for background.
+
+        Parameters
+        ----------
+        path : Path
+        labels : ndarray of int
+        table : mapping of str to sequence, optional
+            Columns "index", "class", "predicted_iou", "stability_score", "text_score";
+            a format writes those that it has a place for, and any may be missing.
 
         Raises
         ------

@@ -5,8 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from skimage.morphology import local_maxima
-from skimage.segmentation import watershed
 
 # Samples and their neighbours below, to the right, and on the diagonals.
 _FIRST, _LAST, _ALL = slice(None, -1), slice(1, None), slice(None)
@@ -45,6 +43,10 @@ def find_basins(
     peaks : list of tuple of int
         (row, col) of each basin's highest sample.
     """
+    # Read late: a fifth of a second, and the first click does without.
+    from skimage.morphology import local_maxima
+    from skimage.segmentation import watershed
+
     maxima = local_maxima(height)  # type: ignore[no-untyped-call]
     seeds, count = ndimage.label(maxima & inside, np.ones((3, 3), bool))
     if not count:

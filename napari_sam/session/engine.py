@@ -101,6 +101,7 @@ class Engine:
         self._jobs = count(1)
         self._running: dict[int, str] = {}
         self._encoding: int | None = None
+        self._loading = 0
         self._reads_ahead = reads_ahead
         self.ahead = ReadingAhead(runner, self.worker, lambda: not self._running)
 
@@ -109,12 +110,32 @@ class Engine:
         """Whether a job is running or waiting."""
         return bool(self._running)
 
-    def load(self, choice: ModelChoice, done: Callable[[], None]) -> None:
-        """Load a model; ``done`` is called when it is there."""
+    @property
+    def is_loading(self) -> bool:
+        """Whether a model is being loaded."""
+        return self._loading > 0
+
+    def load(
+        self,
+        choice: ModelChoice,
+        done: Callable[[], None],
+        ended: Callable[[], None],
+    ) -> None:
+        """Load a model; ``done`` is called when it is there, ``ended`` in any case.
+
+        Of several that are asked for at once, only the last one is.
+        """
+
+        def over() -> None:
+            self._loading -= 1
+            ended()
+
+        self._loading += 1
         self.run(
             f"Loading {choice.name}",
             lambda steps: self.worker.load(choice, steps.report),
-            lambda _: done(),
+            lambda _: done() if self._loading == 1 else None,
+            over,
         )
 
     def use(self, predictor: SamPredictor) -> None:

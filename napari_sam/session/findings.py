@@ -15,6 +15,7 @@ from napari_sam.session.candidates import Candidates
 from napari_sam.session.document import Finding
 from napari_sam.session.engine import Steps
 from napari_sam.session.session import Session
+from napari_sam.session.standing import split_standing
 from napari_sam.session.view import ImageView
 from napari_sam.structures import Frame, MaskPrediction, MaskRecord, Provenance
 
@@ -208,8 +209,11 @@ def find_everything(
         return [Proposal(each, class_name, method=method) for each in records]
 
     def done(found: list[Proposal]) -> None:
-        proposals.show(view, found)
-        session.events.status.emit(f"Found {len(found)} objects: accept or change.")
+        left, standing = split_standing(session, view, found)
+        proposals.show(view, left)
+        rest = f"; {standing} more are objects already" if standing else ""
+        text = f"Found {len(left)} objects{rest}: accept or change."
+        session.events.status.emit(text)
 
     session.engine.run("Segmenting everything", work, done)
 

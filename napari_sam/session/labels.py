@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from napari_sam.errors import DataError
 from napari_sam.geometry import Box, mask_to_box
 from napari_sam.session.plane import Plane
+from napari_sam.session.sparse import SparseLabels
 
 OverlapRule = Literal["keep", "overwrite", "background"]
 OVERLAP_RULES: tuple[OverlapRule, ...] = get_args(OverlapRule)
@@ -100,6 +101,37 @@ class LabelStore:
         """Return a copy of a box."""
         return plane.read(self.data, box)
 
+    def sample(
+        self, plane: Plane, rows: NDArray[np.intp], cols: NDArray[np.intp]
+    ) -> NDArray[Any]:
+        """Return the ids where rows and columns of a plane cross; no others are read.
+
+        Parameters
+        ----------
+        plane : Plane
+        rows, cols : ndarray of int
+            Inside the plane, rising.
+
+        Returns
+        -------
+        ndarray of int, shape (len(rows), len(cols))
+        """
+        evenly = _slice_of(rows), _slice_of(cols)
+        places = [np.array([index], np.intp) for index in plane.point]
+        places[plane.rows], places[plane.cols] = rows, cols
+        if isinstance(self.data, SparseLabels):
+            values = self.data.take(places)
+        elif None in evenly:
+            values = self.data[np.ix_(*places)]
+        else:
+            index: list[Any] = list(plane.point)
+            index[plane.rows], index[plane.cols] = evenly
+            values = self.data[tuple(index)]
+        shape = (len(rows), len(cols))
+        if plane.is_transposed:
+            return np.asarray(values).reshape(shape[::-1]).T
+        return np.asarray(values).reshape(shape)
+
     def value(self, plane: Plane, position: tuple[float, float]) -> int:
         """Return the id at a (row, col) pixel of a plane; 0 outside."""
         row, col = (round(each) for each in position)
@@ -112,6 +144,14 @@ class LabelStore:
         """Return where an object lies in a box."""
         inside: NDArray[np.bool_] = self.read(plane, box) == object_id
         return inside
+
+
+def _slice_of(indices: NDArray[np.intp]) -> slice | None:
+    """Return the slice of rising indices, which is no copy; None if it is none."""
+    steps = np.diff(indices)
+    if not len(steps) or steps[0] < 1 or (steps != steps[0]).any():
+        return None
+    return slice(int(indices[0]), int(indices[-1]) + 1, int(steps[0]))
 
 
 def paint(

@@ -74,23 +74,57 @@ class PixelSizes:
 PIXELS = PixelSizes()
 
 
+NAMES = (
+    "index",
+    "class",
+    "phrase",
+    "text_score",
+    "predicted_iou",
+    "stability_score",
+    "area",
+    "volume",
+    "prompts",
+)
+
+
+class Columns:
+    """A table of objects as columns; objects that stay are not measured anew."""
+
+    def __init__(self) -> None:
+        self._sizes = PIXELS
+        self._rows: dict[SegmentedObject, tuple[Any, ...]] = {}
+
+    def of(
+        self, objects: Iterable[SegmentedObject], sizes: PixelSizes = PIXELS
+    ) -> dict[str, list[Any]]:
+        """Return the columns, for ``Labels.features``."""
+        known = self._rows if sizes == self._sizes else {}
+        self._sizes = sizes
+        self._rows = {each: known.get(each) or _row(each, sizes) for each in objects}
+        rows = self._rows.values()
+        return {name: [row[place] for row in rows] for place, name in enumerate(NAMES)}
+
+
 def columns(
     objects: Iterable[SegmentedObject], sizes: PixelSizes = PIXELS
 ) -> dict[str, list[Any]]:
     """Return a table of objects as columns, for ``Labels.features``."""
-    found = list(objects)
-    measured = [sizes.measure(each) for each in found]
-    return {
-        "index": [each.id for each in found],
-        "class": [each.class_name for each in found],
-        "phrase": [each.phrase for each in found],
-        "text_score": [_or_nan(each.text_score) for each in found],
-        "predicted_iou": [each.predicted_iou for each in found],
-        "stability_score": [each.stability_score for each in found],
-        "area": [each.area for each in measured],
-        "volume": [each.volume for each in measured],
-        "prompts": [each.prompts_text for each in found],
-    }
+    return Columns().of(objects, sizes)
+
+
+def _row(each: SegmentedObject, sizes: PixelSizes) -> tuple[Any, ...]:
+    size = sizes.measure(each)
+    return (
+        each.id,
+        each.class_name,
+        each.phrase,
+        _or_nan(each.text_score),
+        each.predicted_iou,
+        each.stability_score,
+        size.area,
+        size.volume,
+        each.prompts_text,
+    )
 
 
 def _or_nan(value: float | None) -> float:

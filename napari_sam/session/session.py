@@ -118,6 +118,8 @@ class Session:
     def load_model(self, choice: str | ModelChoice) -> None:
         """Load a model; prompts stay and are answered by it.
 
+        If it cannot be loaded, or that is cancelled, the last one stays in use.
+
         Parameters
         ----------
         choice : str or ModelChoice
@@ -126,7 +128,7 @@ class Session:
         self._model_name, self._model_ready = wanted.name, False
         self.events.model.emit()
         self._asking.forget()
-        self._engine.load(wanted, self._model_loaded)
+        self._engine.load(wanted, self._model_loaded, self._load_ended)
 
     def use_predictor(self, predictor: SamPredictor) -> None:
         """Take a predictor whose model is loaded already."""
@@ -421,6 +423,16 @@ class Session:
         if self._view is not None:
             self._engine.encode(self._view)
             self._asking.ask()
+
+    def _load_ended(self) -> None:
+        """Go back to the last model if the one that was wanted did not come."""
+        if self._model_ready or self._engine.is_loading:
+            return
+        self._model_name = self._engine.worker.model_name
+        if self._model_name:
+            self._model_loaded()
+        else:
+            self.events.model.emit()
 
     def _new_document(self, labels: Any) -> Document:
         store = LabelStore(labels, changed=self.events.labels.emit)

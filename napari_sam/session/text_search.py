@@ -16,6 +16,7 @@ from napari_sam.session.findings import Proposal, Proposals, ready_view
 from napari_sam.session.labels import PlacedMask
 from napari_sam.session.objects import SegmentedObject
 from napari_sam.session.session import Session
+from napari_sam.session.standing import split_standing
 from napari_sam.session.view import ImageView
 from napari_sam.structures import Frame, MaskRecord
 
@@ -50,6 +51,20 @@ class TextSearch:
         """Classes of the last search."""
         return () if self._candidates is None else self._candidates.names
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """How phrases of the last search were understood, unless as they are."""
+        found = self._candidates
+        if found is None:
+            return ()
+        pairs = zip(found.names, found.notes, strict=True)
+        plain = ("", "{0!r} is read as {0}.")
+        return tuple(
+            note
+            for name, note in pairs
+            if note not in [each.format(name) for each in plain]
+        )
+
     def run(self, phrases: str) -> None:
         """Search for phrases, one a line.
 
@@ -75,14 +90,19 @@ class TextSearch:
         self._search(phrases, objects)
 
     def set_threshold(self, threshold: float) -> None:
-        """Show what answers at least so well; nothing is computed anew."""
+        """Show what answers at least so well and is no object yet.
+
+        Nothing is computed anew.
+        """
         self.threshold = threshold
         found, view = self._candidates, self._view
         if found is None or view is None:
             return
         selection = found.select(threshold)
-        self._proposals.show(view, [_proposal(each) for each in selection.instances])
-        self._session.events.status.emit(selection.message)
+        proposals = [_proposal(each) for each in selection.instances]
+        left, standing = split_standing(self._session, view, proposals)
+        self._proposals.show(view, left)
+        self._session.events.status.emit(selection.message + _told(standing, left))
 
     def similarity_map(self, name: str) -> tuple[ImageView, NDArray[np.float32]] | None:
         """Return how well each place answers a class; None before a search."""
@@ -172,6 +192,15 @@ class TextSearch:
         else:
             self._session.engine.worker.embed(view)
         return self._segmenter
+
+
+def _told(standing: int, left: Sequence[Proposal]) -> str:
+    """Say how many of what was found are objects already."""
+    if not standing:
+        return ""
+    if not left:
+        return " All are objects already."
+    return f" {standing} {'is an object' if standing == 1 else 'are objects'} already."
 
 
 def _proposal(instance: TextInstance) -> Proposal:

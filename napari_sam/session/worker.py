@@ -97,6 +97,11 @@ class Worker:
             raise ModelError("No model is loaded: choose one first.")
         return self._predictor
 
+    @property
+    def model_name(self) -> str:
+        """Name of the model that predicts; "" if none is loaded."""
+        return "" if self._predictor is None else str(self._predictor.model.name)
+
     def use(self, predictor: SamPredictor) -> None:
         """Take a predictor that exists; embeddings of another are forgotten."""
         self._predictor = predictor

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from napari_sam._napari import annotations
@@ -26,6 +28,17 @@ def test_round_trip(tmp_path: Path, write: Any) -> None:
     ((data, attributes, kind),) = reader(path)
     np.testing.assert_array_equal(data, LABELS)
     assert (attributes["name"], kind) == ("cells", "labels")
+
+
+def test_classes_of_our_layer_are_written(tmp_path: Path) -> None:
+    features = pd.DataFrame({"index": [1, 5], "class": ["nuclei", "debris"]})
+    path = tmp_path / "cells.json"
+    annotations.write_coco(str(path), LABELS, {"features": features})
+    written = json.loads(path.read_text())
+    assert [each["name"] for each in written["categories"]] == ["nuclei", "debris"]
+    strange = pd.DataFrame({"circularity": [0.5, 0.7]})
+    annotations.write_coco(str(path), LABELS, {"features": strange})
+    assert len(json.loads(path.read_text())["annotations"]) == 2
 
 
 def test_tiff(tmp_path: Path) -> None:

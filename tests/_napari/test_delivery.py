@@ -56,3 +56,19 @@ def test_a_late_call_does_not_put_off_the_next(
         rests.append(throttle._timer.interval())
     throttle.close()
     assert rests == [100, 70, 70, 100]
+
+
+def test_what_is_told_bit_by_bit_is_one_call(qtbot: Any) -> None:
+    made: list[int] = []
+    tell = Throttle(made.append, together=True)
+    tell(1)
+    tell(2)
+    assert made == [], "what goes on isn't over"
+    qtbot.waitUntil(lambda: made == [2])
+    tell(3)
+    tell.flush()
+    assert made == [2, 3]
+    tell(4)
+    tell.close()
+    qtbot.wait(150)
+    assert made == [2, 3]

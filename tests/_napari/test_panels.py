@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 from qtpy.QtCore import QEvent, QObject, Qt
+from qtpy.QtGui import QColor, QPalette
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from napari_sam._napari.keybindings import KEYS
@@ -20,9 +22,9 @@ from napari_sam._napari.panels.everything_panel import EverythingPanel
 from napari_sam._napari.panels.export_panel import ExportPanel
 from napari_sam._napari.panels.help_panel import HelpPanel
 from napari_sam._napari.panels.image_panel import ImagePanel
-from napari_sam._napari.panels.objects_model import VOLUME_COLUMN
+from napari_sam._napari.panels.objects_model import COLUMNS, VOLUME_COLUMN
 from napari_sam._napari.panels.objects_panel import ObjectsPanel
-from napari_sam._napari.panels.parts import label
+from napari_sam._napari.panels.parts import label, red_on
 from napari_sam._napari.panels.prompts_panel import PromptsPanel
 from napari_sam._napari.panels.section import Section
 from napari_sam._napari.panels.status_panel import StatusPanel
@@ -111,6 +113,85 @@ def test_merge_split_and_review_by_button(link: Any, qtbot: Any) -> None:
     panel.close_panel()
 
 
+def test_the_table_has_columns_for_words_where_there_are_some(
+    link: Any, qtbot: Any
+) -> None:
+    commit_two(link)
+    panel = ObjectsPanel(link.session, link)
+    qtbot.addWidget(panel)
+    hidden = [n for n in range(len(COLUMNS)) if panel.table.isColumnHidden(n)]
+    assert [COLUMNS[n] for n in hidden] == ["volume", "text", "phrase"]
+    table = link.session.document.objects
+    table.replace(table[1], replace(table[1], text_score=0.7, phrase="cells"))
+    link.session.events.objects.emit()
+    panel._update.flush()
+    hidden = [n for n in range(len(COLUMNS)) if panel.table.isColumnHidden(n)]
+    assert [COLUMNS[n] for n in hidden] == ["volume"]
+    panel.close_panel()
+
+
+def test_the_table_takes_over_only_what_changed(link: Any, qtbot: Any) -> None:
+    commit_two(link)
+    panel = ObjectsPanel(link.session, link)
+    qtbot.addWidget(panel)
+    told: list[Any] = []
+    model = panel.model
+    model.modelReset.connect(lambda: told.append("all"))
+    model.rowsInserted.connect(lambda _, *rows: told.append(("in", *rows)))
+    model.rowsRemoved.connect(lambda _, *rows: told.append(("out", *rows)))
+    model.dataChanged.connect(lambda one, other: told.append((one.row(), other.row())))
+    panel.select(2)
+    link.session.add_point((10, 60))
+    link.session.commit()
+    panel._update.flush()
+    link.session.set_class([1, 2], "cell")
+    panel._update.flush()
+    link.session.delete([1, 3])
+    panel._update.flush()
+    assert told == [("in", 2, 2), (0, 1), ("out", 2, 2), ("out", 0, 0)]
+    assert panel.selected_ids() == [2], "it stays selected"
+    assert model.data(model.index(0, 1)) == "cell"
+    panel.close_panel()
+
+
+def test_the_table_of_another_image_starts_with_nothing_selected(
+    link: Any, qtbot: Any
+) -> None:
+    commit_two(link)
+    panel = ObjectsPanel(link.session, link)
+    qtbot.addWidget(panel)
+    panel.select(1)
+    first = link.session.document
+    link.session.start(np.zeros((60, 70), np.int32))
+    commit_two(link)
+    panel._update.flush()
+    assert link.session.document is not first
+    assert panel.model.rowCount() == 2
+    assert panel.selected_ids() == []
+    panel.close_panel()
+
+
+def test_buttons_say_what_to_select(link: Any, qtbot: Any) -> None:
+    panel = ObjectsPanel(link.session, link)
+    qtbot.addWidget(panel)
+    delete, merge, split, refine, review = panel.buttons
+    assert not any(each.isEnabled() for each in panel.buttons)
+    assert "no object yet" in review.toolTip()
+    commit_two(link)
+    panel._update.flush()
+    assert review.isEnabled()
+    assert not delete.isEnabled()
+    assert "select a row" in delete.toolTip()
+    panel.select(1)
+    assert all(each.isEnabled() for each in (delete, split, refine))
+    assert not merge.isEnabled()
+    assert "two rows" in merge.toolTip()
+    panel.table.selectAll()
+    assert merge.isEnabled()
+    assert merge.toolTip() == "Make the selected objects one"
+    panel.close_panel()
+
+
 def test_the_table_has_volumes_where_there_are_stacks(
     make_link: Callable[..., Any], qtbot: Any
 ) -> None:
@@ -150,6 +231,44 @@ def test_an_error_is_said_in_red_and_no_nonsense_after_it(
     assert panel.text.text() == "Click on the image."
     assert "color" in panel.text.styleSheet()
     panel.close_panel()
+
+
+def test_a_long_error_is_seen_whole_in_a_narrow_dock(link: Any, qtbot: Any) -> None:
+    panel = StatusPanel(link.session, link)
+    still = Still(panel)
+    qtbot.addWidget(still)
+    still.resize(NARROW, 50)
+    still.show()
+    hash_of_a_file = "3adcc4315b64" * 8
+    link.session.events.failed.emit(PromptError(f"Words. {hash_of_a_file} " * 3))
+    text = panel.text
+    qtbot.waitUntil(lambda: text.height() >= text.heightForWidth(text.width()) > 60)
+    assert text.minimumSizeHint().width() < NARROW, "nothing is cut off at its side"
+    assert text.text().replace("\u200b", "").count(hash_of_a_file) == 3
+    panel.close_panel()
+
+
+def test_an_error_goes_with_the_next_edit(link: Any, qtbot: Any) -> None:
+    panel = StatusPanel(link.session, link)
+    qtbot.addWidget(panel)
+    link.session.events.failed.emit(PromptError("Click on the image."))
+    link.session.add_point((20, 20))
+    qtbot.waitUntil(lambda: panel.text.text() == "Ready.")
+    assert panel.text.styleSheet() == ""
+    panel.close_panel()
+
+
+@pytest.mark.parametrize(("ground", "darker"), [("white", True), ("#262930", False)])
+def test_red_is_read_on_light_and_dark_ground(
+    ground: str, darker: bool, qtbot: Any
+) -> None:
+    panel = QWidget()
+    qtbot.addWidget(panel)
+    colours = panel.palette()
+    colours.setColor(QPalette.ColorRole.Window, QColor(ground))
+    panel.setPalette(colours)
+    red = QColor(red_on(panel).removeprefix("color: ").removesuffix(";"))
+    assert (red.lightness() < 127) is darker
 
 
 def test_only_work_that_lasts_is_told_of(link: Any, qtbot: Any) -> None:

@@ -24,6 +24,8 @@ from napari_sam.structures import MaskRecord
 pytestmark = pytest.mark.widget
 
 SHAPE = (60, 70)
+OUTSIDE = "'zebra' is outside the bundled vocabulary: results are a guess."
+NOTES = {"zebra": OUTSIDE, "nuclei": "'nuclei' is read as nuclei."}
 SCORES = (0.9, 0.8, 0.2)
 RECORDS = tuple(
     MaskRecord(np.ones((8, 10), bool), (row, col), 0.9, 0.9)
@@ -60,8 +62,8 @@ class Finder:
             scores=scores,
             overlaps=shared_areas(RECORDS),
             names=names,
-            notes=("",) * len(names),
-            outside=(False,) * len(names),
+            notes=tuple(NOTES.get(name, "") for name in names),
+            outside=tuple(name == "zebra" for name in names),
             image_shape=SHAPE,
         )
 
@@ -156,5 +158,47 @@ def test_nothing_typed_is_said_in_words(panel: Any) -> None:
     panel._session.events.failed.connect(failed.append)
     search(panel, "  ")
     assert "Type what to find" in str(failed[0])
-    panel.like.click()
-    assert "Select one or more objects" in str(failed[1])
+
+
+def test_a_word_outside_the_vocabulary_is_said_in_words(panel: Any) -> None:
+    assert panel.notes.isHidden()
+    search(panel, "zebra")
+    assert panel.notes.text() == OUTSIDE
+    assert not panel.notes.isHidden()
+    search(panel, "nuclei")
+    assert panel.notes.isHidden(), "read as itself, which nobody need be told"
+
+
+def test_the_rest_is_found_only_like_what_is_selected(panel: Any) -> None:
+    assert not panel.like.isEnabled()
+    assert "select one or more rows" in panel.like.toolTip()
+    session = panel._session
+    session.add_point((20, 20))
+    session.commit()
+    assert not panel.like.isEnabled(), "an object, but nothing is selected"
+    panel._objects.select(1)
+    assert panel.like.isEnabled()
+    assert "select one" not in panel.like.toolTip()
+    session.delete([1])
+    panel._objects._update.flush()
+    assert not panel.like.isEnabled()
+
+
+def test_what_was_accepted_is_not_proposed_again(panel: Any) -> None:
+    said: list[str] = []
+    panel._session.events.status.connect(said.append)
+    search(panel, "nuclei")
+    assert len(panel._proposals.shown) == 2
+    panel.accept.click()
+    panel.threshold.setValue(40)
+    panel._moved.flush()
+    assert panel._proposals.shown == ()
+    assert said[-1] == "Found 2 nuclei. All are objects already."
+    panel.threshold.setValue(10)
+    panel._moved.flush()
+    assert [each.text_score for each in panel._proposals.shown] == [pytest.approx(0.2)]
+    assert said[-1] == "Found 3 nuclei. 2 are objects already."
+    panel._session.undo()
+    panel.threshold.setValue(11)
+    panel._moved.flush()
+    assert len(panel._proposals.shown) == 3, "the accepted ones were taken back"

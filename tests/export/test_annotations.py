@@ -104,3 +104,27 @@ def test_labels_become_objects_in_the_order_of_their_ids() -> None:
         (2, (0, 2, 2, 3)),
         (7, (0, 0, 2, 1)),
     ]
+
+
+def test_what_a_table_tells_is_written(tmp_path: Path) -> None:
+    labels = np.zeros((8, 9), np.int32)
+    labels[1:3, 2:5], labels[5, :4], labels[7, 8] = 4, 7, 9
+    table = {
+        "index": [7, 4, 3],
+        "class": ["bacteria", "nuclei", "gone"],
+        "predicted_iou": [0.7, 0.9, 0.1],
+        "text_score": [float("nan"), 0.95, 0.1],
+    }
+    path = tmp_path / "found.json"
+    get_exporter("coco").write(path, labels, table)
+    written = json.loads(path.read_text())
+    names = {each["id"]: each["name"] for each in written["categories"]}
+    first, second, unknown = written["annotations"]
+    classes = [names[each["category_id"]] for each in (first, second, unknown)]
+    assert classes == ["nuclei", "bacteria", "object"]
+    assert [each["predicted_iou"] for each in (first, second, unknown)] == [0.9, 0.7, 1]
+    assert first["score"] == 0.95
+    assert "score" not in second, "it was not found by words"
+    get_exporter("sa1b").write(path, labels, table)
+    annotations = json.loads(path.read_text())["annotations"]
+    assert [each["phrase"] for each in annotations] == classes

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from napari_sam.session.measures import PixelSizes, columns
+from napari_sam.session.measures import Columns, PixelSizes, Size, columns
 from napari_sam.session.objects import SegmentedObject
 from napari_sam.session.plane import Plane, Region
 
@@ -60,3 +60,26 @@ def test_the_columns_have_both() -> None:
     assert table["volume"] == [pytest.approx(80 * 0.25)]
     assert table["area"] == [pytest.approx(5.0)]
     assert set(map(len, table.values())) == {1}
+
+
+class CountedSizes(PixelSizes):
+    """Sizes that tell what was measured."""
+
+    asked: list[SegmentedObject] = []  # noqa: RUF012
+
+    def measure(self, found: SegmentedObject) -> Size:
+        self.asked.append(found)
+        return super().measure(found)
+
+
+def test_an_object_that_stays_is_measured_once() -> None:
+    first, second = made((0, 3, 0, 0)), made((0, 4, 0, 0))
+    sizes, table = CountedSizes(SIZES.lengths, SIZES.names, SIZES.units), Columns()
+    sizes.asked.clear()
+    table.of([first], sizes)
+    both = table.of([first, second], sizes)
+    assert sizes.asked == [first, second]
+    assert str(both) == str(columns([first, second], SIZES))
+    table.of([second], SIZES)
+    assert table.of([second], PixelSizes())["area"] == [40.0], "other pixels, anew"
+    assert table.of([])["index"] == []

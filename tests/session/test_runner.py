@@ -14,6 +14,7 @@ import pytest
 from napari_sam.session import InlineRunner, Session, ThreadRunner
 from napari_sam.session.runner import Cancelled, CancelToken, Outcome
 from napari_sam.session.view import ImageView, array_view
+from napari_sam.session.worker import ModelChoice
 from napari_sam.structures import MaskPrediction, PromptSet
 
 from .fakes import SHAPE, DiscPredictor
@@ -297,3 +298,24 @@ def test_choosing_keeps_the_masks_that_are_there() -> None:
     session.commit_when_ready()
     assert len(session.document.objects) == 1
     session.close()
+
+
+def test_of_two_models_asked_for_at_once_the_last_is_used(
+    session: Session, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used: list[str] = []
+    worker = session.engine.worker
+
+    def load(choice: ModelChoice, _: object) -> None:
+        predictor = DiscPredictor()
+        predictor.model.name = choice.name
+        worker.use(predictor)
+
+    monkeypatch.setattr(worker, "load", load)
+    session.events.model.connect(
+        lambda: session.model_is_ready and used.append(worker.model_name)
+    )
+    session.load_model("one")
+    session.load_model("two")
+    desk.work_until(lambda: not session.is_busy)
+    assert (used, session.model_name) == (["two"], "two")

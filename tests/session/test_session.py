@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from napari_sam.errors import DataError, PromptError
+from napari_sam.errors import DataError, ModelError, PromptError
 from napari_sam.session import Session
 from napari_sam.session.measures import columns
 from napari_sam.session.view import ImageView, array_view
@@ -316,3 +316,24 @@ def test_a_refused_prompt_is_told_and_shows_no_mask(session: Session) -> None:
     session.set_points((PointPrompt((500, 20)),), "move point")
     assert [str(each) for each in told] == ["The point is outside."]
     assert session.candidates is None
+
+
+def test_a_model_that_cannot_be_loaded_leaves_the_last_one_in_use(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed: list[Exception] = []
+    session.events.failed.connect(failed.append)
+    session.add_point((20, 30))
+
+    def load(*_: object) -> None:
+        raise ModelError("There is no such file.")
+
+    monkeypatch.setattr(session.engine.worker, "load", load)
+    session.load_model("sam_vit_b")
+    assert [str(each) for each in failed] == ["There is no such file."]
+    assert (session.model_name, session.model_is_ready) == ("discs", True)
+    assert session.candidates is not None, "the prompts are answered by it"
+    empty = Session()
+    monkeypatch.setattr(empty.engine.worker, "load", load)
+    empty.load_model("sam_vit_b")
+    assert (empty.model_name, empty.model_is_ready) == ("", False)

@@ -13,6 +13,7 @@ from napari_sam._napari.viewer_link import ViewerLink
 from napari_sam.errors import ExportError, NapariSamError
 from napari_sam.export import get_exporter, list_exporters
 from napari_sam.session import Session
+from napari_sam.session.measures import columns
 from napari_sam.session.persistence import load_session, restore, save_session
 
 
@@ -29,7 +30,7 @@ class ExportPanel(Panel):
         super().__init__()
         self._session, self._link = session, link
         self.formats = combo("Format of the labels")
-        fill(self.formats, [(name, name) for name in list_exporters()], None)
+        fill(self.formats, [(_in_words(name), name) for name in list_exporters()], None)
         self.formats.setCurrentIndex(0)
         self.export = button("Export ...", "Write the labels to a file", self._export)
         self.save = button(
@@ -51,7 +52,8 @@ class ExportPanel(Panel):
                 raise ExportError(
                     "The labels are too large for a file: save a session."
                 )
-            get_exporter(self.formats.currentData()).write(path, labels)
+            table = columns(self._session.document.objects)
+            get_exporter(self.formats.currentData()).write(path, labels, table)
         except NapariSamError as error:
             self._session.events.failed.emit(error)
         else:
@@ -95,3 +97,13 @@ class ExportPanel(Panel):
         )
         if path:
             self.open_from(Path(path))
+
+
+def _in_words(name: str) -> str:
+    """Return a format for a list: those of other packages go by their own names."""
+    known = {
+        "coco": "COCO annotations",
+        "sa1b": "SA-1B annotations",
+        "labels-tiff": "Label TIFF",
+    }
+    return f"{known.get(name, name)} (*{get_exporter(name).extensions[0]})"

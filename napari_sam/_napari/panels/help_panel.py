@@ -14,7 +14,9 @@ MOUSE = (
     ("Drag", "Pan the image; in the other tools, draw"),
     ("Wheel", "Zoom"),
 )
-WHERE = "Keys work while one of our layers, or this widget, has the focus."
+WHERE = (
+    "Keys work while one of our layers is selected; undo and redo in this widget too."
+)
 
 
 class HelpPanel(Panel):

@@ -102,7 +102,8 @@ class ImagePanel(Panel):
         if state.is_here:
             self._load()
         else:
-            self.download.setText(f"{state.words.capitalize()}, then load")
+            size = state.words.removeprefix("to ")
+            self.download.setText(f"{size.capitalize()}, then load")
             self.state.setText(f"{state.name} is not on this machine yet.")
 
     def _load(self) -> None:

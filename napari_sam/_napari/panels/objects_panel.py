@@ -4,18 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
+from psygnal import Signal
 from qtpy.QtCore import QModelIndex, QSortFilterProxyModel, Qt
 from qtpy.QtWidgets import QHeaderView, QTableView, QVBoxLayout
 
 from napari_sam._napari.delivery import Throttle
 from napari_sam._napari.image_work import pixel_sizes
-from napari_sam._napari.panels.objects_model import VOLUME_COLUMN, ObjectsModel
+from napari_sam._napari.panels.objects_model import (
+    OPTIONAL_COLUMNS,
+    VOLUME_COLUMN,
+    ObjectsModel,
+)
 from napari_sam._napari.panels.panel import Panel
 from napari_sam._napari.panels.parts import button, label, row
 from napari_sam._napari.viewer_link import ViewerLink
 from napari_sam.errors import NapariSamError
 from napari_sam.session import Session
+
+# Each button, what it does, and how many objects must be selected.
+VERBS = (
+    ("Delete", "Erase the selected objects", 1),
+    ("Merge", "Make the selected objects one", 2),
+    ("Split", "Make each part an object of its own", 1),
+    ("Refine", "Take the object up again", 1),
+    ("Review", "Go to the next least confident one", 0),
+)
+SELECT = (
+    "there is no object yet",
+    "select a row of the table first",
+    "select two rows or more of the table first, with Ctrl or Shift and a click",
+)
 
 
 class ObjectsPanel(Panel):
@@ -25,7 +45,14 @@ class ObjectsPanel(Panel):
     ----------
     session : Session
     link : ViewerLink
+
+    Attributes
+    ----------
+    selection_changed : Signal()
+        Which rows are selected.
     """
+
+    selection_changed = Signal()
 
     def __init__(self, session: Session, link: ViewerLink) -> None:
         super().__init__()
@@ -36,18 +63,25 @@ class ObjectsPanel(Panel):
         self._sorted.setSortRole(Qt.ItemDataRole.UserRole)
         self.table = QTableView()
         self.count = label()
+        calls = (
+            self._each(session.delete),
+            self._each(session.merge),
+            self._split,
+            self._refine,
+            self.review,
+        )
         self.buttons = [
-            button("Delete", "Erase the selected objects", self._each(session.delete)),
-            button("Merge", "Make the selected objects one", self._each(session.merge)),
-            button("Split", "Make each part an object of its own", self._split),
-            button("Refine", "Take the object up again", self._refine),
-            button("Review", "Go to the next least confident one", self.review),
+            button(text, tip, call)
+            for (text, tip, _), call in zip(VERBS, calls, strict=True)
         ]
         self._reviewed: int | None = None
         self._update = Throttle(self._show, parent=self)
         self._lay_out()
         self._connections.add(session.events.objects, self._update)
         self.table.clicked.connect(self._clicked)
+        selection = self.table.selectionModel()
+        if selection is not None:
+            selection.selectionChanged.connect(self._selected)
         self._show()
 
     def close_panel(self) -> None:
@@ -89,6 +123,8 @@ class ObjectsPanel(Panel):
             numbers.setVisible(False)
             numbers.setDefaultSectionSize(20)
             names.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+            # Measured are the rows in sight: all of them would take ever longer.
+            names.setResizeContentsPrecision(0)
             names.setStretchLastSection(True)
         table.setMinimumHeight(120)
         table.setMaximumHeight(240)
@@ -101,24 +137,33 @@ class ObjectsPanel(Panel):
         layout.addWidget(row(*self.buttons[3:]))
 
     def _show(self, _: object = None) -> None:
-        kept = self.selected_ids() if self.model.rowCount() else []
-        if self._link.image is not None:
-            self.model.sizes = pixel_sizes(self._link.image)
-        self.model.update_objects()
-        self.table.setColumnHidden(VOLUME_COLUMN, not self.model.has_volumes)
-        for object_id in kept[:1]:
-            self.select(object_id)
+        image = self._link.image
+        self.model.update_objects(None if image is None else pixel_sizes(image))
+        for column in OPTIONAL_COLUMNS:
+            self.table.setColumnHidden(column, not self.model.has_any(column))
         number = self.model.rowCount()
         self.count.setText(f"{number} object{'s' * (number != 1)}{self._units()}")
-        for each in self.buttons:
-            each.setEnabled(number > 0)
+        self._selected()
+
+    def _selected(self, *_: Any) -> None:
+        """Offer what can be done with the selected objects."""
+        selected, number = len(self.selected_ids()), self.model.rowCount()
+        for each, (__, tip, least) in zip(self.buttons, VERBS, strict=True):
+            there = selected >= least and number > 0
+            each.setEnabled(there)
+            each.setToolTip(tip if there else f"{tip}: {SELECT[least]}")
+        self.selection_changed.emit()
 
     def _units(self) -> str:
         """Say what areas and volumes are in: in the headings there is no room."""
         area, volume = self.model.sizes.unit(2), self.model.sizes.unit(3)
         if not area:
             return ""
-        also = f", volumes in {volume}" if volume and self.model.has_volumes else ""
+        also = (
+            f", volumes in {volume}"
+            if volume and self.model.has_any(VOLUME_COLUMN)
+            else ""
+        )
         return f"; areas in {area}{also}"
 
     def _clicked(self, index: QModelIndex) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 
 from qtpy.QtCore import QSignalBlocker
+from qtpy.QtGui import QPalette
 from qtpy.QtWidgets import (
     QComboBox,
     QHBoxLayout,
@@ -60,9 +61,16 @@ def label(text: str = "", tip: str = "") -> QLabel:
     return made
 
 
+def red_on(widget: QWidget) -> str:
+    """Return the style of a warning that is read on a widget's ground."""
+    ground = widget.palette().color(QPalette.ColorRole.Window)
+    return f"color: {'#b91c1c' if ground.lightness() > 127 else '#f87171'};"
+
+
 def row(*widgets: QWidget) -> QWidget:
-    """Return widgets side by side."""
+    """Return widgets side by side, no higher than they are."""
     made = QWidget()
+    made.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
     layout = QHBoxLayout(made)
     layout.setContentsMargins(0, 0, 0, 0)
     layout.setSpacing(4)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from qtpy.QtWidgets import QProgressBar, QSizePolicy, QVBoxLayout
 
 from napari_sam._napari.delivery import Debounce, Throttle
 from napari_sam._napari.panels.panel import Panel
-from napari_sam._napari.panels.parts import button, label, row
+from napari_sam._napari.panels.parts import button, label, red_on, row
 from napari_sam._napari.viewer_link import ViewerLink
 from napari_sam.errors import NapariSamError
 from napari_sam.session import Session
@@ -18,8 +19,9 @@ from napari_sam.session.engine import sentence
 from napari_sam.session.journal import find_journal, read_journal
 from napari_sam.session.persistence import restore
 
-RED = "color: #f87171;"
-UNDER_WAY = "..."
+# An address or a hash may be broken at so many letters, else its end is cut off.
+LONG_WORD = re.compile(r"(\S{24})(?=\S)")
+UNDER_WAY, READY = "...", "Ready."
 # Work that is done sooner isn't told of: each change draws the whole window.
 PATIENCE_MS = 300
 # How often the bar moves while nobody knows how long it takes, and in how many steps.
@@ -38,7 +40,7 @@ class StatusPanel(Panel):
     def __init__(self, session: Session, link: ViewerLink) -> None:
         super().__init__()
         self._session, self._link = session, link
-        self.text = label("Ready." if session.model_is_ready else "Loading ...")
+        self.text = label(READY if session.model_is_ready else "Loading ...")
         self.progress = QProgressBar()
         self.progress.setTextVisible(False)
         self.progress.setMaximumHeight(8)
@@ -84,6 +86,7 @@ class StatusPanel(Panel):
             (events.busy, self._show_busy),
             (events.progress, self._count),
             (events.objects, self._look_for_journal),
+            (events.history, self._forget_error),
             (self._link.images_changed, self._look_for_journal),
         )
         for emitter, callback in pairs:
@@ -98,11 +101,17 @@ class StatusPanel(Panel):
     def _tell_error(self, error: Exception) -> None:
         self._tell((sentence(error), True))
 
+    def _forget_error(self) -> None:
+        """Take an error away once the user did something else."""
+        if self.text.styleSheet():
+            self._tell((READY, False))
+
     def _say(self, message: tuple[str, bool]) -> None:
         text, is_error = message
-        if text != self.text.text():
-            self.text.setText(text)
-        style = RED if is_error else ""
+        shown = LONG_WORD.sub("\\1\u200b", text)
+        if shown != self.text.text():
+            self.text.setText(shown)
+        style = red_on(self) if is_error else ""
         if style != self.text.styleSheet():
             self.text.setStyleSheet(style)
 
@@ -115,7 +124,7 @@ class StatusPanel(Panel):
         self._tell_later.close()
         self._show_work(False)
         if self.text.text().endswith(UNDER_WAY):
-            self._tell(("Ready.", False))
+            self._tell((READY, False))
 
     def _show_work(self, busy: bool) -> None:
         self.cancel.setEnabled(busy)
@@ -155,7 +164,8 @@ class StatusPanel(Panel):
         if self._found is not None:
             saved = read_journal(self._found)
             count = 0 if saved is None else len(saved.edits)
-            self.restore.setText(f"Restore {count} edits from last time")
+            edits = f"{count} edit{'s' * (count != 1)}"
+            self.restore.setText(f"Restore {edits} from last time")
 
     def _restore(self) -> None:
         saved = None if self._found is None else read_journal(self._found)

@@ -24,6 +24,8 @@ from napari_sam.session.findings import Proposals
 from napari_sam.session.text_search import TextSearch
 
 STEPS = 100
+LIKE = "Use the objects selected in the table as examples"
+SELECT = "select one or more rows of the table of objects first"
 
 
 class TextPanel(Panel):
@@ -54,17 +56,14 @@ class TextPanel(Panel):
         self.phrases = QPlainTextEdit()
         self.threshold = QSlider(Qt.Orientation.Horizontal)
         self.count = label(tip="How many masks answer at this threshold")
+        self.notes = label(tip="How the phrases were understood")
         self.legend = label(tip="Colour of each class; click a mask to drop or take it")
         self.run = button("Find", "Search for the phrases", self._find, "Enter")
         self.accept = button(
             "Accept all", "Make what is shown objects, in one step", self._accept
         )
         self.discard = button("Discard", "Show no proposals", proposals.clear)
-        self.like = button(
-            "Find the rest like the selected",
-            "Use the objects selected in the table as examples",
-            self._find_like,
-        )
+        self.like = button("Find the rest like the selected", LIKE, self._find_like)
         self.concept = button(
             "Save as concept ...",
             "Keep the phrase, sharpened by what you took and dropped, under a name",
@@ -80,7 +79,9 @@ class TextPanel(Panel):
         self.phrases.installEventFilter(self)
         self.threshold.valueChanged.connect(self._moved)
         self._connections.add(proposals.changed, self._show)
+        self._connections.add(objects.selection_changed, self._show_like)
         self._show()
+        self._show_like()
 
     def close_panel(self) -> None:
         """Undo all connections."""
@@ -116,6 +117,7 @@ class TextPanel(Panel):
         layout.addWidget(row(label("Threshold"), self.threshold))
         layout.addWidget(self.count)
         layout.addWidget(self.legend)
+        layout.addWidget(self.notes)
         layout.addWidget(row(self.accept, self.discard))
         layout.addWidget(self.like)
         layout.addWidget(self.concept)
@@ -123,7 +125,8 @@ class TextPanel(Panel):
     def _show(self) -> None:
         taken, shown = len(self._proposals.taken), len(self._proposals.shown)
         dropped = f", {shown - taken} dropped" if shown > taken else ""
-        at = f" at {self.search.threshold:.2f}" if self.search.names else ""
+        ours = any(each.method == "text" for each in self._proposals.shown)
+        at = f" at {self.search.threshold:.2f}" if ours else ""
         self.count.setText(f"{taken} proposed{at}{dropped}")
         colours = self._layer.colours()
         marks = [
@@ -132,10 +135,17 @@ class TextPanel(Panel):
         ]
         self.legend.setText("&nbsp; ".join(marks))
         self.legend.setVisible(bool(marks))
+        self.notes.setText("\n".join(self.search.notes))
+        self.notes.setVisible(bool(self.search.notes))
         for each in (self.accept, self.discard):
             each.setEnabled(shown > 0)
         self.similarity.setEnabled(bool(self.search.names))
         self.concept.setEnabled(taken > 0 and bool(self.search.names))
+
+    def _show_like(self) -> None:
+        there = bool(self._objects.selected_ids())
+        self.like.setEnabled(there)
+        self.like.setToolTip(LIKE if there else f"{LIKE}: {SELECT}")
 
     def _apply_threshold(self, value: int) -> None:
         self.search.set_threshold(value / STEPS)
