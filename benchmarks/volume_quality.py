@@ -146,7 +146,9 @@ def tracked(segmenter: VolumeSegmenter, asked: argparse.Namespace) -> dict[str, 
 
 def frame_labels(segmenter: VolumeSegmenter, volume: LabelledVolume) -> np.ndarray:
     """Find the objects of each frame by itself."""
-    planes = segmenter.open(volume.image, channel_axis=volume.channel_axis)
+    planes = segmenter.open(
+        volume.image, channel_axis=volume.channel_axis, denoise=False
+    )
     planes.prepare([0])
     labels = np.zeros(volume.labels.shape, np.int32)
     for index, plane in enumerate(labels):

@@ -105,6 +105,7 @@ def segment_frames(
         stack.image,
         axis=stack.axes.index("T"),
         channel_axis=stack.channel_axis,
+        denoise=False,
     )
     find = plane_finder(job.frames(), predictor)
     frames = []

@@ -201,7 +201,9 @@ def _measure(
         return []
     chosen = spread(sorted(extents), max_objects)
     prompts = {n: _first_prompt(volume, n, extents[n]) for n in chosen}
-    planes = segmenter.open(volume.image, channel_axis=volume.channel_axis)
+    planes = segmenter.open(
+        volume.image, channel_axis=volume.channel_axis, denoise=not volume.is_movie
+    )
     settings = PropagationSettings.for_movie() if volume.is_movie else None
     found = segmenter.propagate(planes, prompts, settings=settings, progress=progress)
     fixes, absent = _corrections(volume.labels, found, prompts)

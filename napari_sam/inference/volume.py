@@ -124,6 +124,7 @@ class VolumeSegmenter:
         channel_axis: int | None = None,
         contrast_limits: ArrayLike | None = None,
         cache_bytes: int = CACHE_BYTES,
+        denoise: bool = True,
     ) -> VolumePlanes:
         """Prepare a volume that will be used several times.
 
@@ -140,6 +141,7 @@ class VolumeSegmenter:
             channel_axis=channel_axis,
             contrast_limits=contrast_limits,
             cache_bytes=cache_bytes,
+            denoise=denoise,
         )
 
     def propagate(
@@ -245,6 +247,7 @@ class VolumeSegmenter:
             axis=axis,
             channel_axis=how.get("channel_axis"),
             contrast_limits=how.get("contrast_limits"),
+            denoise=not (how.get("settings") or self.settings).is_movie,
         )
 
     def _walk(

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from napari_sam.inference.framing import ImageEmbedding
 from napari_sam.inference.predictor import SamPredictor
+from napari_sam.inference.volume_denoising import NoisySlices
 from napari_sam.inference.volume_source import (
     VolumeLike,
     VolumeSource,
@@ -65,6 +66,9 @@ class VolumePlanes:
     contrast_limits : array_like, optional
         Values shown as black and white in all slices; read from the volume by default.
     cache_bytes : int
+    denoise : bool
+        Whether slices of a noisy volume are averaged with their neighbours; not along
+        time, where things move. See `napari_sam.inference.volume_denoising`.
 
     Raises
     ------
@@ -81,8 +85,10 @@ class VolumePlanes:
         channel_axis: int | None = None,
         contrast_limits: ArrayLike | None = None,
         cache_bytes: int = CACHE_BYTES,
+        denoise: bool = True,
     ) -> None:
         self.source = VolumeSource(volume, axis, channel_axis)
+        self._slices = NoisySlices(self.source) if denoise else self.source
         self._predictor = predictor
         self._given = contrast_limits
         self._limits: ArrayLike | None = None
@@ -114,7 +120,9 @@ class VolumePlanes:
         return self._kept[index]
 
     def raw(self, index: int) -> tuple[NDArray[Any], dict[str, Any]]:
-        """Return a slice as it is stored, and how `SamPredictor.set_image` reads it.
+        """Return a slice, and how `SamPredictor.set_image` reads it.
+
+        It is as it is stored, or averaged where the volume is noisy.
 
         Parameters
         ----------
@@ -125,7 +133,7 @@ class VolumePlanes:
             "channel_axis": self.source.channel_axis,
             "contrast_limits": self._limits,
         }
-        return self.source.read(index), settings
+        return self._slices.read(index), settings
 
     def _embed(self, index: int) -> Plane:
         image, settings = self.raw(index)

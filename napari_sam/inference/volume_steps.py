@@ -147,6 +147,11 @@ class PropagationSettings:
         return cls(**{**MOVIE, **changes})
 
     @property
+    def is_movie(self) -> bool:
+        """Whether things are expected to move, as in the frames of a movie."""
+        return self.motion == "flow"
+
+    @property
     def anisotropy(self) -> float:
         """How much thicker a slice is than a pixel is wide, at least 1."""
         if self.spacing is None:

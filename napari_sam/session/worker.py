@@ -325,6 +325,7 @@ class Worker:
                 channel_axis=None if channels is None else channels + 1,
                 contrast_limits=shown.contrast_limits,
                 cache_bytes=self.cache_bytes,
+                denoise=not task.settings.is_movie,
             )
             self._stack = task.key, planes
         return planes
