@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from napari_sam.nn.pocket_encoder import PocketFeatures, PocketImageEncoder
+from napari_sam.nn.versions import Versions
 
 
 class FoldedEncoder:
@@ -22,8 +23,7 @@ class FoldedEncoder:
 
     @torch.no_grad()
     def __init__(self, encoder: PocketImageEncoder) -> None:
-        self._weights = [*encoder.parameters(), *encoder.buffers()]
-        self._versions = self._written()
+        self._copied = Versions([*encoder.parameters(), *encoder.buffers()])
         folded = copy.deepcopy(encoder)
         fold_norms(folded)
         # As the images are, or each convolution would reorder its weights anew.
@@ -31,11 +31,7 @@ class FoldedEncoder:
 
     def is_current(self) -> bool:
         """Whether the encoder's weights are still those that were copied."""
-        return self._versions == self._written()
-
-    def _written(self) -> list[int]:
-        """How often torch has seen each of the weights written."""
-        return [each._version for each in self._weights]
+        return self._copied.are_current()
 
     def __call__(self, windows: Tensor) -> PocketFeatures:
         """Encode windows; see `PocketImageEncoder.forward`."""

@@ -26,6 +26,7 @@ from napari_sam.nn.pocket_prompts import (
 from napari_sam.nn.pocket_quality import look
 from napari_sam.nn.pocket_upscaling import children, double, places
 from napari_sam.nn.transformer import as_cells
+from napari_sam.nn.versions import Versions
 
 if TYPE_CHECKING:
     from napari_sam.nn.pocket import Pocket, PocketMaskDecoder
@@ -51,8 +52,7 @@ class FusedDecoder:
     @torch.no_grad()
     def __init__(self, model: Pocket) -> None:
         prompts, decoder = model.prompt_encoder, model.mask_decoder
-        self._weights = [*prompts.parameters(), *decoder.parameters()]
-        self._versions = self._written()
+        self._read = Versions([*prompts.parameters(), *decoder.parameters()])
         self._map = PromptMap(prompts)
         self._tokens = PromptTokens(prompts, decoder)
         self._transformer = FusedTransformer(decoder.transformer)
@@ -64,11 +64,7 @@ class FusedDecoder:
 
     def is_current(self) -> bool:
         """Whether the model's weights are still those that were read."""
-        return self._versions == self._written()
-
-    def _written(self) -> list[int]:
-        """How often torch has seen each of the weights written."""
-        return [each._version for each in self._weights]
+        return self._read.are_current()
 
     def __call__(
         self,
