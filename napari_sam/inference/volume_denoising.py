@@ -69,7 +69,7 @@ class NoisySlices:
         Returns
         -------
         ndarray, shape (rows, columns), with channels as in the volume
-            float32 where it is averaged, else as it is stored.
+            Of the volume's own type: some models take 8-bit images as they are.
         """
         if not self.are_noisy:
             return self._source.read(index)
@@ -80,7 +80,10 @@ class NoisySlices:
                 weight = self._weight(index, other)
                 total += np.float32(weight) * self._plane(other)
                 weights += weight
-        return total / np.float32(weights)
+        mean = total / np.float32(weights)
+        if np.issubdtype(plane.dtype, np.integer):
+            mean = np.rint(mean)
+        return mean.astype(plane.dtype)
 
     def _weight(self, index: int, other: int) -> float:
         """How much a neighbour counts: 0 to 1."""

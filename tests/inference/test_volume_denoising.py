@@ -62,6 +62,16 @@ def test_a_clear_stack_is_read_as_it_is_stored() -> None:
     np.testing.assert_array_equal(seen, volume[4])
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float64])
+def test_values_keep_their_type(dtype: type) -> None:
+    noisy = with_noise(tube(), 30.0).clip(0, 255)
+    slices = NoisySlices(VolumeSource(noisy.astype(dtype)))
+    assert slices.are_noisy
+    seen = slices.read(4)
+    assert seen.dtype == dtype
+    assert error(seen, tube()[4]) < 0.6 * error(noisy[4], tube()[4])
+
+
 def test_an_object_is_not_drawn_on_beyond_its_end() -> None:
     noisy = with_noise(tube(stop=5))
     slices = NoisySlices(VolumeSource(noisy))
