@@ -102,7 +102,9 @@ class VolumePlanes:
         if not self._has_limits:
             config = self._predictor.model.config
             kind = config.normalisation if config else "pocket"
-            self._limits = volume_limits(self.source, kind, self._given, around)
+            self._limits = volume_limits(
+                self.source, kind, self._given, around, self._slices.read
+            )
             self._has_limits = True
 
     def get(self, index: int) -> Plane:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,6 +14,9 @@ from napari_sam.inference.preprocess import PERCENTILES
 # What the contrast of a volume is read from: so many slices, of so many values each.
 SAMPLED_SLICES = 9
 SAMPLED_VALUES = 200_000
+
+
+Reader = Callable[[int], NDArray[Any]]
 
 
 class VolumeLike(Protocol):
@@ -107,7 +110,9 @@ class VolumeSource:
         key = (slice(None),) * self._axis + (index,)
         return np.asarray(self._volume[key])
 
-    def contrast_limits(self, around: Sequence[int] = ()) -> NDArray[np.float64] | None:
+    def contrast_limits(
+        self, around: Sequence[int] = (), read: Reader | None = None
+    ) -> NDArray[np.float64] | None:
         """Black and white of the whole volume, read from some of its slices.
 
         A slice on its own has another contrast than its neighbour where objects begin
@@ -117,6 +122,8 @@ class VolumeSource:
         ----------
         around : sequence of int
             Slices that are looked at in any case.
+        read : callable, optional
+            Reads a slice as the model is to see it; `read` by default.
 
         Returns
         -------
@@ -125,7 +132,8 @@ class VolumeSource:
         """
         spread = np.linspace(0, self.length - 1, min(SAMPLED_SLICES, self.length))
         chosen = sorted({*spread.astype(int).tolist(), *around[:SAMPLED_SLICES]})
-        values = np.concatenate([_sampled(self.read(index)) for index in chosen])
+        planes = map(read or self.read, chosen)
+        values = np.concatenate([_sampled(plane) for plane in planes])
         if not values.size:
             return None
         low, high = np.percentile(values, PERCENTILES)
@@ -137,6 +145,7 @@ def volume_limits(
     normalisation: str,
     given: ArrayLike | None,
     around: Sequence[int],
+    read: Reader | None = None,
 ) -> ArrayLike | None:
     """Return the contrast limits of all slices: those given, else the volume's own.
 
@@ -146,7 +155,7 @@ def volume_limits(
         return given
     if normalisation == "sam" and np.asarray(source.read(around[0])).dtype == np.uint8:
         return None
-    return source.contrast_limits(around)
+    return source.contrast_limits(around, read)
 
 
 def _positive(axis: int, count: int, name: str) -> int:
