@@ -71,7 +71,7 @@ def find_named(
     def find(
         predictor: SamPredictor, planes: VolumePlanes, index: int
     ) -> Sequence[MaskRecord]:
-        image, settings = planes.raw(index)
+        image, settings = planes.read(index)
         chosen = text.candidates(image, list(phrases), **settings).select(least)
         return [each.record for each in chosen.instances]
 

@@ -81,7 +81,7 @@ class NoisySlices:
                 total += np.float32(weight) * self._plane(other)
                 weights += weight
         mean = total / np.float32(weights)
-        if np.issubdtype(plane.dtype, np.integer):
+        if not np.issubdtype(plane.dtype, np.floating):
             mean = np.rint(mean)
         return mean.astype(plane.dtype)
 

@@ -121,8 +121,8 @@ class VolumePlanes:
         self._kept.move_to_end(index)
         return self._kept[index]
 
-    def raw(self, index: int) -> tuple[NDArray[Any], dict[str, Any]]:
-        """Return a slice, and how `SamPredictor.set_image` reads it.
+    def read(self, index: int) -> tuple[NDArray[Any], dict[str, Any]]:
+        """Return a slice as the model is to see it, and how `set_image` reads it.
 
         It is as it is stored, or averaged where the volume is noisy.
 
@@ -138,7 +138,7 @@ class VolumePlanes:
         return self._slices.read(index), settings
 
     def _embed(self, index: int) -> Plane:
-        image, settings = self.raw(index)
+        image, settings = self.read(index)
         pixels = self._predictor.preprocess(image, **settings)
         scaled = pixels / max(1.0, float(pixels.max()))
         embedding = self._predictor.framing.encode(pixels)

@@ -99,7 +99,7 @@ def test_slices_without_values_change_no_others() -> None:
 def test_what_moves_is_not_averaged() -> None:
     noisy = with_noise(tube())
     segmenter = VolumeSegmenter(BrightPredictor())  # type: ignore[arg-type]
-    still = segmenter.open(noisy, denoise=False).raw(4)[0]
+    still = segmenter.open(noisy, denoise=False).read(4)[0]
     np.testing.assert_array_equal(still, noisy[4])
     assert PropagationSettings.for_movie().is_movie
     assert not PropagationSettings().is_movie
