@@ -12,6 +12,7 @@ chooses where they lie and at which scale.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -137,10 +138,18 @@ class Pocket(nn.Module):
         windows = windows.to(memory_format=torch.channels_last)
         if torch.is_grad_enabled() or self.image_encoder.training:
             return self.image_encoder(windows)
+        return self._fold()(windows)
+
+    def running_layers(self) -> Iterator[nn.Module]:
+        """The modules that run without gradients; some are not among `modules`."""
+        yield from self.modules()
+        yield from self._fold().encoder.modules()
+
+    def _fold(self) -> FoldedEncoder:
         folded = self._folded
         if folded is None or not folded.is_current():
             folded = self._folded = FoldedEncoder(self.image_encoder)
-        return folded(windows)
+        return folded
 
     def decode(
         self,

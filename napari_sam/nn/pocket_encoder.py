@@ -128,6 +128,7 @@ class PocketImageEncoder(nn.Module):
 
     def __init__(self, width: int = WIDTH) -> None:
         super().__init__()
+        self.width = width
         self.stages = nn.ModuleList()
         inputs = 3
         for widths, depth in zip(STAGE_WIDTHS, STAGE_DEPTHS, strict=True):

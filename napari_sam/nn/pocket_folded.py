@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -19,15 +17,22 @@ class FoldedEncoder:
     ----------
     encoder : PocketImageEncoder
         In eval mode. Its weights are copied here: see `is_current`.
+
+    Attributes
+    ----------
+    encoder : PocketImageEncoder
+        What runs.
     """
 
     @torch.no_grad()
     def __init__(self, encoder: PocketImageEncoder) -> None:
         self._copied = Versions([*encoder.parameters(), *encoder.buffers()])
-        folded = copy.deepcopy(encoder)
+        # Not a deep copy, which would take over hooks.
+        folded = PocketImageEncoder(encoder.width).eval()
+        folded.to(encoder.skip4.weight).load_state_dict(encoder.state_dict())
         fold_norms(folded)
         # As the images are, or each convolution would reorder its weights anew.
-        self._encoder = folded.to(memory_format=torch.channels_last)
+        self.encoder = folded.to(memory_format=torch.channels_last)
 
     def is_current(self) -> bool:
         """Whether the encoder's weights are still those that were copied."""
@@ -35,7 +40,7 @@ class FoldedEncoder:
 
     def __call__(self, windows: Tensor) -> PocketFeatures:
         """Encode windows; see `PocketImageEncoder.forward`."""
-        features: PocketFeatures = self._encoder(windows)
+        features: PocketFeatures = self.encoder(windows)
         return features
 
 

@@ -24,7 +24,8 @@ def checked_layers(model: nn.Module, check: Callable[[], None]) -> Iterator[None
     def before(*_: object) -> None:
         check()
 
+    layers = getattr(model, "running_layers", model.modules)
     with ExitStack() as hooks:
-        for layer in model.modules():
+        for layer in layers():
             hooks.callback(layer.register_forward_pre_hook(before).remove)
         yield

@@ -64,6 +64,26 @@ def test_new_weights_and_new_statistics_are_noticed(model: Pocket) -> None:
     assert model.double()._folded is None
 
 
+@torch.no_grad()
+def test_hooks_reach_what_runs_and_do_not_stay(model: Pocket) -> None:
+    seen: list[nn.Module] = []
+    hooks = [
+        each.register_forward_pre_hook(lambda layer, _: seen.append(layer))
+        for each in model.running_layers()
+    ]
+    model.encode(torch.rand(1, 3, 64, 64))
+    convolutions = [each for each in seen if isinstance(each, nn.Conv2d)]
+    assert len(convolutions) > 30
+    for each in hooks:
+        each.remove()
+    # New weights are folded while somebody looks at the old ones.
+    hook = model.image_encoder.register_forward_pre_hook(lambda *_: seen.clear())
+    next(model.image_encoder.parameters()).mul_(1.1)
+    model.encode(torch.rand(1, 3, 64, 64))
+    hook.remove()
+    assert seen
+
+
 def test_training_goes_through_the_weights_themselves(model: Pocket) -> None:
     windows = torch.rand(2, 3, 64, 64)
     model.encode(windows).dense.sum().backward()
