@@ -206,19 +206,22 @@ def suggest_regions(
     list of Region
         They may overlap: an object may be suggested as a whole and in parts.
     """
+
+    def mixed(seen_size: float) -> tuple[DenseMaps, float | None]:
+        maps = mix_levels(blocks, image_shape, seen_size)
+        return maps, usual_size(maps)
+
     sizes = dict.fromkeys(each.seen_size for each in READINGS)
     is_small = math.prod(image_shape) <= SAMPLES_SIDE_BY_SIDE
     # numpy and scipy use one core each, and let go of Python's lock.
     with ThreadPoolExecutor(len(READINGS) if is_small else 1) as pool:
-        mixed = pool.map(lambda size: mix_levels(blocks, image_shape, size), sizes)
-        maps = dict(zip(sizes, mixed, strict=True))
-        found = pool.map(lambda each: _read_out(each, maps[each.seen_size]), READINGS)
+        seen = dict(zip(sizes, pool.map(mixed, sizes), strict=True))
+        found = pool.map(lambda each: _read_out(each, *seen[each.seen_size]), READINGS)
         return drop_repeats([region for regions in found for region in regions])
 
 
-def _read_out(reading: Reading, maps: DenseMaps) -> list[Region]:
+def _read_out(reading: Reading, maps: DenseMaps, size: float | None) -> list[Region]:
     """The regions that one way of reading finds in maps mixed for it."""
-    size = usual_size(maps)
     if size is None:
         return []
     return find_regions(maps, Splitting(reading.smoothing * size, reading.prominence))

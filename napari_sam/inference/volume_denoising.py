@@ -53,8 +53,7 @@ class NoisySlices:
     @cached_property
     def are_noisy(self) -> bool:
         """Whether noise outweighs what the slices show."""
-        last = self._source.length - 1
-        chosen = np.linspace(0, last, min(LOOKED_AT, last + 1)).astype(int).tolist()
+        chosen = self._source.spread(LOOKED_AT)
         planes = [self._grey(self._source.read(index)) for index in chosen]
         noise = sum(noise_variance(plane) for plane in planes)
         return noise > NOISY_SHARE * sum(float(plane.var()) for plane in planes)

@@ -15,7 +15,6 @@ from napari_sam.inference.preprocess import PERCENTILES
 SAMPLED_SLICES = 9
 SAMPLED_VALUES = 200_000
 
-
 Reader = Callable[[int], NDArray[Any]]
 
 
@@ -110,6 +109,14 @@ class VolumeSource:
         key = (slice(None),) * self._axis + (index,)
         return np.asarray(self._volume[key])
 
+    def spread(self, count: int) -> list[int]:
+        """Return the indices of so many slices, or of all, evenly over the volume."""
+        last = self.length - 1
+        indices: list[int] = (
+            np.linspace(0, last, min(count, self.length)).astype(int).tolist()
+        )
+        return indices
+
     def contrast_limits(
         self, around: Sequence[int] = (), read: Reader | None = None
     ) -> NDArray[np.float64] | None:
@@ -130,8 +137,7 @@ class VolumeSource:
         ndarray of float64, shape (2,), or None
             None if the slices looked at have no contrast.
         """
-        spread = np.linspace(0, self.length - 1, min(SAMPLED_SLICES, self.length))
-        chosen = sorted({*spread.astype(int).tolist(), *around[:SAMPLED_SLICES]})
+        chosen = sorted({*self.spread(SAMPLED_SLICES), *around[:SAMPLED_SLICES]})
         planes = map(read or self.read, chosen)
         values = np.concatenate([_sampled(plane) for plane in planes])
         if not values.size:

@@ -16,7 +16,7 @@ class FoldedEncoder:
     Parameters
     ----------
     encoder : PocketImageEncoder
-        In eval mode. Its weights are copied here: see `is_current`.
+        In eval mode. Its weights are read here: see `is_current`.
 
     Attributes
     ----------
@@ -26,17 +26,19 @@ class FoldedEncoder:
 
     @torch.no_grad()
     def __init__(self, encoder: PocketImageEncoder) -> None:
-        self._copied = Versions([*encoder.parameters(), *encoder.buffers()])
-        # Not a deep copy, which would take over hooks.
-        folded = PocketImageEncoder(encoder.width).eval()
-        folded.to(encoder.skip4.weight).load_state_dict(encoder.state_dict())
+        self._read = Versions([*encoder.parameters(), *encoder.buffers()])
+        # Not a deep copy, which would take over hooks, nor one that first draws weights
+        # and so moves on whoever else draws numbers.
+        with torch.device("meta"):
+            folded = PocketImageEncoder(encoder.width).eval()
+        folded.load_state_dict(encoder.state_dict(), assign=True)
         fold_norms(folded)
         # As the images are, or each convolution would reorder its weights anew.
         self.encoder = folded.to(memory_format=torch.channels_last)
 
     def is_current(self) -> bool:
-        """Whether the encoder's weights are still those that were copied."""
-        return self._copied.are_current()
+        """Whether the encoder's weights are still those that were read."""
+        return self._read.are_current()
 
     def __call__(self, windows: Tensor) -> PocketFeatures:
         """Encode windows; see `PocketImageEncoder.forward`."""

@@ -49,6 +49,13 @@ def test_the_model_keeps_its_own_weights(model: Pocket) -> None:
 
 
 @torch.no_grad()
+def test_encoding_draws_no_random_numbers(model: Pocket) -> None:
+    windows, state = torch.rand(1, 3, 64, 64), torch.get_rng_state()
+    model.encode(windows)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@torch.no_grad()
 def test_new_weights_and_new_statistics_are_noticed(model: Pocket) -> None:
     windows = torch.rand(1, 3, 64, 64)
     first = model.encode(windows)
