@@ -93,9 +93,10 @@ def _axis_weights(source: Frame, target: Frame, axis: int) -> sparse.csr_array:
     weights[(taps < 0) | (taps >= count)] = 0
     weights /= np.maximum(weights.sum(axis=1, keepdims=True), 1e-12)
     weights[(centres < 0) | (centres > count)] = 0
-    rows = np.repeat(np.arange(wanted), taps.shape[1])
     cols = np.clip(taps, 0, count - 1).ravel()
-    entries = (weights.ravel().astype(np.float32), (rows, cols))
+    starts = np.arange(wanted + 1) * taps.shape[1]
+    # Every row has equally many entries, so that nothing needs sorting.
+    entries = (weights.ravel().astype(np.float32), cols, starts)
     return sparse.csr_array(entries, shape=(wanted, count))
 
 

@@ -52,9 +52,10 @@ def find_basins(
     if not count:
         return np.zeros(height.shape, np.int32), []
     basins = watershed(-height, seeds, mask=inside)  # type: ignore[no-untyped-call]
-    places = np.array(
-        ndimage.maximum_position(height, seeds, np.arange(1, count + 1)), int
-    )
+    # A seed is all of one height: its first sample stands for it.
+    numbered = np.flatnonzero(seeds)
+    _, first = np.unique(seeds.ravel()[numbered], return_index=True)
+    places = np.stack(np.unravel_index(numbered[first], seeds.shape), 1)
     peaks = height[places[:, 0], places[:, 1]]
     owner = _join(*_saddles(basins, height), peaks, prominence)
     # Numbered anew in the order of the peaks that are left.

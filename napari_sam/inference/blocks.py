@@ -288,11 +288,11 @@ def level_pixels(
             (view.row, view.col), shape, embedding.image_shape, strict=True
         )
     )
-    part = torch.from_numpy(embedding.pixels[:, rows[:, None], cols])[None]
+    part = torch.from_numpy(embedding.pixels.take(rows, 1).take(cols, 2))[None]
     if part.shape[-2:] != shape:
         part = functional.interpolate(
             part, shape, mode="bilinear", antialias=True
-        ).clamp(0, 1)
+        ).clamp_(0, 1)
     return part
 
 

@@ -126,11 +126,14 @@ class Mixture:
         (rows, row_index), (cols, col_index) = (
             self._samples_in(block.frame, axis) for axis in (0, 1)
         )
-        values = block.values[:, row_index[:, None], col_index]
-        octaves = values[3] + block.level - math.log2(self._seen_size)
+        octaves = block.values[3] + block.level - math.log2(self._seen_size)
         weight = np.exp(-((octaves / OCTAVES_SEEN) ** 2) / 2) + LEAST_WEIGHT
-        self._total[:, rows, cols] += weight * values
-        self._weights[rows, cols] += weight
+        # Before samples are picked: from afar there are far fewer.
+        for total, seen in (
+            (self._weights, weight),
+            *zip(self._total, weight * block.values, strict=True),
+        ):
+            total[rows, cols] += seen.take(row_index, 0).take(col_index, 1)
 
     def _samples_in(self, frame: Frame, axis: int) -> tuple[slice, NDArray[np.intp]]:
         """Own samples whose centres lie in a frame, and the frame's for each."""
@@ -154,6 +157,8 @@ class Mixture:
     def share_below(self, size: float, box: NDArray[np.float64]) -> float:
         """Part of the foreground in a box that belongs to objects below a size.
 
+        Near the image's border it is not told: what the border cuts looks small.
+
         Parameters
         ----------
         size : float
@@ -161,8 +166,9 @@ class Mixture:
         box : ndarray of float, shape (2, 2)
             [[row0, col0], [row1, col1]] in image pixels.
         """
-        corners = np.round(box / self.frame.step).astype(int)
-        (row0, col0), (row1, col1) = corners
+        reach = size / 2 / self.frame.step[0]
+        inner = np.clip(box / self.frame.step, reach, self.frame.shape - np.array(reach))
+        (row0, col0), (row1, col1) = np.round(inner).astype(int)
         part = self._part(slice(row0, row1), slice(col0, col1))
         inside = part.foreground > FOREGROUND
         assert part.log_size is not None
