@@ -19,6 +19,7 @@ from scipy.special import expit
 
 from napari_sam.inference.blocks import DenseBlock, PyramidEmbedding
 from napari_sam.inference.framing import ImageEmbedding
+from napari_sam.inference.halves import find_halves
 from napari_sam.inference.pyramid import PyramidFraming
 from napari_sam.inference.regions import (
     FOREGROUND,
@@ -210,7 +211,8 @@ def suggest_regions(
     Returns
     -------
     list of Region
-        They may overlap: an object may be suggested as a whole and in parts.
+        They may overlap: an object may be suggested as a whole and in parts. What
+        may be two objects is also suggested in halves.
     """
 
     def mixed(seen_size: float) -> tuple[DenseMaps, float | None]:
@@ -223,7 +225,8 @@ def suggest_regions(
     with ThreadPoolExecutor(len(READINGS) if is_small else 1) as pool:
         seen = dict(zip(sizes, pool.map(mixed, sizes), strict=True))
         found = pool.map(lambda each: _read_out(each, *seen[each.seen_size]), READINGS)
-        return drop_repeats([region for regions in found for region in regions])
+        whole = drop_repeats([region for regions in found for region in regions])
+    return drop_repeats([*whole, *find_halves(whole)])
 
 
 def _read_out(reading: Reading, maps: DenseMaps, size: float | None) -> list[Region]:
