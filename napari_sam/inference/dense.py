@@ -19,7 +19,6 @@ from scipy.special import expit
 
 from napari_sam.inference.blocks import DenseBlock, PyramidEmbedding
 from napari_sam.inference.framing import ImageEmbedding
-from napari_sam.inference.halves import find_halves
 from napari_sam.inference.pyramid import PyramidFraming
 from napari_sam.inference.regions import (
     FOREGROUND,
@@ -211,8 +210,7 @@ def suggest_regions(
     Returns
     -------
     list of Region
-        They may overlap: an object may be suggested as a whole and in parts. What
-        may be two objects is also suggested in halves.
+        They may overlap: an object may be suggested as a whole and in parts.
     """
 
     def mixed(seen_size: float) -> tuple[DenseMaps, float | None]:
@@ -225,8 +223,7 @@ def suggest_regions(
     with ThreadPoolExecutor(len(READINGS) if is_small else 1) as pool:
         seen = dict(zip(sizes, pool.map(mixed, sizes), strict=True))
         found = pool.map(lambda each: _read_out(each, *seen[each.seen_size]), READINGS)
-        whole = drop_repeats([region for regions in found for region in regions])
-    return drop_repeats([*whole, *find_halves(whole)])
+        return drop_repeats([region for regions in found for region in regions])
 
 
 def _read_out(reading: Reading, maps: DenseMaps, size: float | None) -> list[Region]:
