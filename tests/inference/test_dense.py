@@ -125,6 +125,18 @@ def test_finer_levels_are_looked_at_only_where_something_is_small() -> None:
     assert maps.frame.shape == (256, 256)
 
 
+def test_what_the_border_cuts_is_not_small() -> None:
+    def looked_at(*places: tuple[int, int, int]) -> int:
+        framing = KnowingFraming(KnowingBlocks(discs((512, 512), list(places))))
+        image = blank((512, 512))
+        blocks = list(look(framing, image, ignore))  # type: ignore[arg-type]
+        return sum(each.level > 0 for each in blocks)
+
+    large = (128, 128, 60), (384, 384, 60)
+    assert looked_at(*large, (256, -55, 60), (560, 200, 60)) == 0
+    assert looked_at(*large, (256, 40, 10), (470, 200, 10)) > 0
+
+
 def test_progress_may_stop_the_work() -> None:
     def stop(_done: int, _total: int) -> None:
         raise InterruptedError
