@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from napari_sam.geometry import frame_to_image
 from napari_sam.inference.blocks import PyramidEmbedding
 from napari_sam.inference.framing import Framing, ImageEmbedding, LowResMasks
 from napari_sam.inference.instances import Candidate, record_iou
+from napari_sam.inference.mask_doubt import depth_logits
 from napari_sam.inference.postprocess import STABILITY_OFFSET, DrawnMask
 from napari_sam.inference.regions import Region, draw_region
 from napari_sam.structures import (
@@ -77,11 +77,7 @@ class DrawnRegion:
         little wrong; a mask is corrected.
         """
         region = self.region
-        padded = np.pad(region.mask, 1)
-        depth = ndimage.distance_transform_edt(padded)
-        depth = np.where(padded, depth, -ndimage.distance_transform_edt(~padded))
-        scale = SAMPLES / math.sqrt(np.count_nonzero(padded))
-        logits = np.clip(scale * depth, -DEEPEST, DEEPEST).astype(np.float32)
+        logits = depth_logits(np.pad(region.mask, 1), SAMPLES, DEEPEST)
         (row, col), (down, right) = (
             frame_to_image(np.array(region.box[:2]) - 1, region.frame),
             region.frame.step,

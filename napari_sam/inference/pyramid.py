@@ -31,6 +31,7 @@ from napari_sam.inference.framing import (
     LowResMasks,
     chunks_of_a_kind,
 )
+from napari_sam.inference.mask_doubt import doubt_mask
 from napari_sam.inference.mirrored import MirroredViews
 from napari_sam.inference.postprocess import (
     DrawnMask,
@@ -187,6 +188,7 @@ class PyramidFraming:
         sparing: bool,
     ) -> list[LowResMasks]:
         assert isinstance(embedding, PyramidEmbedding)
+        prompts = [doubt_mask(each) for each in prompts]
         # The model gives the single mask first. Of an ambiguous click it is often the
         # best one, so that the three best-rated of all four are offered.
         kept = slice(0, None) if multimask_output else slice(0, 1)
@@ -213,6 +215,7 @@ class PyramidFraming:
     ) -> Iterator[MaskPrediction]:
         """Predict masks, after each scale looked at; see `Framing.decode_steps`."""
         assert isinstance(embedding, PyramidEmbedding)
+        prompts = doubt_mask(prompts)
         kept = slice(0, None) if multimask_output else slice(0, 1)
         last: Look | None = None
         choose = self._views.choose_quickly if quick else self._views.choose
@@ -238,6 +241,7 @@ class PyramidFraming:
     ) -> list[LowResMasks]:
         """Predict masks of one object at some scales; see `Framing.decode_levels`."""
         assert isinstance(embedding, PyramidEmbedding)
+        prompts = doubt_mask(prompts)
         first = self._views.choose(embedding, prompts)
         views = {(0, first.level): first}
         if known_box(prompts) is None:

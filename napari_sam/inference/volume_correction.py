@@ -48,6 +48,11 @@ class Earlier:
         before = self._before.get(identifier)
         return None if before is None else before.slices.get(index)
 
+    def beside(self, identifier: int, index: int) -> SliceMask | None:
+        """The mask that an object had in the slice before, or in the one after."""
+        before = self.known(identifier, index - 1)
+        return before or self.known(identifier, index + 1)
+
     def is_as_before(self, identifier: int, index: int, seen: SliceMask) -> bool:
         """Whether a new mask is the old one, so that all further ones would be too."""
         known = self.known(identifier, index)

@@ -52,6 +52,8 @@ CHUNK = 16
 # Parts of a mask that are smaller than this share of its largest one are specks, which
 # get this logit.
 LEAST_PART, STRAY_LOGIT = 0.1, np.float32(1.0)
+# What a mask counts that has nothing in common with the object's in the next slice.
+NOT_LIKE = 0.01
 # In a box, which shows what is not the object, colours count so many times more.
 BOX_COLOUR = 2.5
 
@@ -85,7 +87,10 @@ class SliceDecoder:
     # Anchors
 
     def anchors(
-        self, index: int, asked: Mapping[int, PromptSet]
+        self,
+        index: int,
+        asked: Mapping[int, PromptSet],
+        beside: Mapping[int, SliceMask],
     ) -> dict[int, Follower | None]:
         """Decode the prompts of one slice; None where they give nothing.
 
@@ -94,6 +99,8 @@ class SliceDecoder:
         index : int
         asked : mapping of int to PromptSet
             By object id.
+        beside : mapping of int to SliceMask
+            What is known of some objects in the slice before or after.
         """
         found: dict[int, Follower | None] = {}
         plane = self._planes.get(index)
@@ -104,7 +111,9 @@ class SliceDecoder:
                 part = {n: asked[n] for n in kind[start : start + CHUNK]}
                 for n, answer in self._asked(part, ambiguous).items():
                     others = [each for m, each in asked.items() if m != n]
-                    best = best_without(answer, others) if ambiguous else answer.best
+                    best = answer.best
+                    if ambiguous:
+                        best = best_without(answer, others, beside.get(n))
                     if best is None:
                         apart = {n: told_apart(asked[n], others)}
                         answer = self._asked(apart, False)[n]
@@ -324,14 +333,22 @@ def without_strays(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     return cleaned
 
 
-def best_without(answer: MaskPrediction, others: Sequence[PromptSet]) -> int | None:
+def best_without(
+    answer: MaskPrediction,
+    others: Sequence[PromptSet],
+    beside: SliceMask | None = None,
+) -> int | None:
     """Index of the best-rated mask that holds no click on another object.
+
+    Where the object is known in the next slice, a mask counts by how like it is too.
 
     Parameters
     ----------
     answer : MaskPrediction
     others : sequence of PromptSet
         Of other objects in the same slice.
+    beside : SliceMask, optional
+        The object in the slice before or after.
 
     Returns
     -------
@@ -341,7 +358,18 @@ def best_without(answer: MaskPrediction, others: Sequence[PromptSet]) -> int | N
     places = np.array(_clicks(others), dtype=float).reshape(-1, 2).astype(int)
     is_wider = answer.masks[:, places[:, 0], places[:, 1]].any(axis=1)
     free = np.flatnonzero(~is_wider)
-    return int(free[answer.predicted_iou[free].argmax()]) if free.size else None
+    if not free.size:
+        return None
+    ratings = answer.predicted_iou[free]
+    if beside is not None:
+        known = beside.full(answer.masks.shape[1:])
+        alike = np.array([_iou(answer.masks[n], known) for n in free])
+        ratings = ratings * (NOT_LIKE + alike)
+    return int(free[ratings.argmax()])
+
+
+def _iou(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
+    return np.count_nonzero(one & other) / max(np.count_nonzero(one | other), 1)
 
 
 def told_apart(prompts: PromptSet, others: Sequence[PromptSet]) -> PromptSet:

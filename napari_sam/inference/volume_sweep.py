@@ -160,7 +160,9 @@ class Sweep:
         asked = {
             n: self._plan.prompts[n][index] for n, each in masks.items() if each is None
         }
-        seeds = self._decoder.anchors(index, asked)
+        beside = {n: self._earlier.beside(n, index) for n in asked}
+        known = {n: each for n, each in beside.items() if each is not None}
+        seeds = self._decoder.anchors(index, asked, known)
         for identifier, mask in masks.items():
             if mask is not None:
                 seeds[identifier] = self._decoder.confirmed(mask)
