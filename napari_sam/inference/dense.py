@@ -166,8 +166,9 @@ class Mixture:
         box : ndarray of float, shape (2, 2)
             [[row0, col0], [row1, col1]] in image pixels.
         """
-        reach = size / 2 / self.frame.step[0]
-        inner = np.clip(box / self.frame.step, reach, self.frame.shape - np.array(reach))
+        step, side = self.frame.step, np.array(self.frame.shape)
+        reach = size / 2 / step[0]
+        inner = np.clip(box / step, reach, side - reach)
         (row0, col0), (row1, col1) = np.round(inner).astype(int)
         part = self._part(slice(row0, row1), slice(col0, col1))
         inside = part.foreground > FOREGROUND

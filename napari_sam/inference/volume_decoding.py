@@ -111,7 +111,7 @@ class SliceDecoder:
                 part = {n: asked[n] for n in kind[start : start + CHUNK]}
                 for n, answer in self._asked(part, ambiguous).items():
                     others = [each for m, each in asked.items() if m != n]
-                    best = answer.best
+                    best: int | None = answer.best
                     if ambiguous:
                         best = best_without(answer, others, beside.get(n))
                     if best is None:
@@ -369,7 +369,8 @@ def best_without(
 
 
 def _iou(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
-    return np.count_nonzero(one & other) / max(np.count_nonzero(one | other), 1)
+    either = int(np.count_nonzero(one | other))
+    return int(np.count_nonzero(one & other)) / max(either, 1)
 
 
 def told_apart(prompts: PromptSet, others: Sequence[PromptSet]) -> PromptSet:

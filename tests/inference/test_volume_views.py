@@ -14,10 +14,17 @@ from napari_sam.inference.volume_decoding import (
     told_apart,
     without_strays,
 )
+from napari_sam.inference.volume_result import SliceMask
 from napari_sam.inference.volume_steps import PropagationSettings
 from napari_sam.inference.volume_views import _tolerable_level
 from napari_sam.nn.pocket import Pocket
-from napari_sam.structures import Frame, MaskPrediction, PointPrompt, PromptSet
+from napari_sam.structures import (
+    Frame,
+    MaskPrediction,
+    MaskRecord,
+    PointPrompt,
+    PromptSet,
+)
 
 ALWAYS = PropagationSettings(
     min_predicted_iou=-1,
@@ -97,3 +104,24 @@ def test_a_mask_that_holds_another_objects_click_is_not_chosen() -> None:
     assert apart.points == (*click.points, PointPrompt((9.0, 9.0), positive=False))
     negative = PromptSet(points=(PointPrompt((10.0, 20.0), positive=False),))
     assert best_without(answer, [negative]) == 0
+
+
+def test_a_click_means_what_is_like_the_slice_beside_it() -> None:
+    masks = np.zeros((3, 20, 30), bool)
+    masks[0, 2:18, 2:28] = True
+    masks[1, 5:15, 5:14] = True
+    masks[2, 0:2, 28:30] = True
+    rating = np.array([0.8, 0.6, 0.7], np.float32)
+    answer = MaskPrediction(
+        masks, rating, rating, masks.astype(np.float32), Frame((0, 0), (1, 1), (20, 30))
+    )
+
+    def beside(part: np.ndarray, origin: tuple[int, int]) -> SliceMask:
+        return SliceMask(MaskRecord(part, origin, 0.9, 0.9), 0.9)
+
+    assert best_without(answer, [], beside(np.ones((9, 9), bool), (6, 5))) == 1
+    assert best_without(answer, [], beside(np.ones((15, 25), bool), (3, 3))) == 0
+    # Where none is like it the ratings decide, and clicks on others do in any case.
+    assert best_without(answer, [], beside(np.ones((2, 2), bool), (18, 0))) == 0
+    other = PromptSet(points=(PointPrompt((10.0, 10.0)),))
+    assert best_without(answer, [other], beside(np.ones((9, 9), bool), (6, 5))) == 2
