@@ -83,7 +83,10 @@ def depth_logits(
     depth = ndimage.distance_transform_edt(mask)
     depth = np.where(mask, depth, -ndimage.distance_transform_edt(~mask))
     scale = samples / math.sqrt(np.count_nonzero(mask))
-    return np.clip(scale * depth, -deepest, deepest).astype(np.float32)
+    logits: NDArray[np.float32] = np.clip(scale * depth, -deepest, deepest).astype(
+        np.float32
+    )
+    return logits
 
 
 def _cut(mask: MaskPrompt) -> tuple[NDArray[np.bool_], Frame] | None:

@@ -360,12 +360,13 @@ def best_without(
     free = np.flatnonzero(~is_wider)
     if not free.size:
         return None
-    ratings = answer.predicted_iou[free]
+    likeness = np.ones(free.size)
     if beside is not None:
-        known = beside.full(answer.masks.shape[1:])
-        alike = np.array([_iou(answer.masks[n], known) for n in free])
-        ratings = ratings * (NOT_LIKE + alike)
-    return int(free[ratings.argmax()])
+        rows, cols = answer.masks.shape[1:]
+        known = beside.full((rows, cols))
+        # Of masks that are all elsewhere none is likelier for it.
+        likeness = NOT_LIKE + np.array([_iou(answer.masks[n], known) for n in free])
+    return int(free[(answer.predicted_iou[free] * likeness).argmax()])
 
 
 def _iou(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
