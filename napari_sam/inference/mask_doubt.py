@@ -103,7 +103,7 @@ def _cut(mask: MaskPrompt) -> tuple[NDArray[np.bool_], Frame] | None:
         from skimage.measure import block_reduce
 
         # Any, or a thin line would be lost.
-        part = block_reduce(part, apart, np.any)
+        part = block_reduce(part, apart, np.any)  # type: ignore[no-untyped-call]
     rim = max(part.shape)
     cut = np.pad(part, rim)
     whole = mask.frame or Frame((0.0, 0.0), (1.0, 1.0), inside.shape)
