@@ -43,14 +43,17 @@ def doubt_mask(prompts: PromptSet) -> PromptSet:
     negative = [each.position for each in prompts.points if not each.positive]
     if prompts.mask is None or not negative:
         return prompts
-    cut = _cut(prompts.mask)
+    drawn = is_drawn(prompts.mask)
+    lost = prompts.box is None and len(negative) == len(prompts.points)
+    # Most corrections are of a predicted mask that was clicked on: they need no cut.
+    cut = _cut(prompts.mask) if drawn or lost else None
     if cut is None:
         return prompts
     inside, frame = cut
-    if is_drawn(prompts.mask):
+    if drawn:
         values = depth_logits(inside, SAMPLES, DEEPEST)
         prompts = replace(prompts, mask=MaskPrompt(values, frame))
-    if prompts.box is None and len(negative) == len(prompts.points):
+    if lost:
         click = PointPrompt(_innermost(inside, frame, negative))
         prompts = replace(prompts, points=(click, *prompts.points))
     return prompts

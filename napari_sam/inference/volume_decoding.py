@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_sam.geometry import mask_to_box
+from napari_sam.geometry import mask_iou, mask_to_box
 from napari_sam.inference.blocks import PyramidEmbedding
 from napari_sam.inference.framing import LowResMasks
 from napari_sam.inference.postprocess import EIGHT_NEIGHBOURS, STABILITY_OFFSET
@@ -365,13 +365,8 @@ def best_without(
         rows, cols = answer.masks.shape[1:]
         known = beside.full((rows, cols))
         # Of masks that are all elsewhere none is likelier for it.
-        likeness = NOT_LIKE + np.array([_iou(answer.masks[n], known) for n in free])
+        likeness = NOT_LIKE + np.array([mask_iou(answer.masks[n], known) for n in free])
     return int(free[(answer.predicted_iou[free] * likeness).argmax()])
-
-
-def _iou(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
-    either = int(np.count_nonzero(one | other))
-    return int(np.count_nonzero(one & other)) / max(either, 1)
 
 
 def told_apart(prompts: PromptSet, others: Sequence[PromptSet]) -> PromptSet:
