@@ -48,6 +48,10 @@ class Earlier:
         before = self._before.get(identifier)
         return None if before is None else before.slices.get(index)
 
+    def had_ended(self, identifier: int, index: int) -> bool:
+        """Whether an object that is corrected had not been found in a slice."""
+        return identifier in self._before and self.known(identifier, index) is None
+
     def beside(self, identifier: int, index: int) -> SliceMask | None:
         """The mask that an object had in the slice before, or in the one after."""
         before = self.known(identifier, index - 1)

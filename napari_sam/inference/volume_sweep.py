@@ -178,12 +178,13 @@ class Sweep:
             return None
         if found is None or found.seen.record.mask is not seen.record.mask:
             found = Follower(seen)
-        return self._compared(identifier, self._decoder.ready(found, index))
+        return self._compared(identifier, index, self._decoder.ready(found, index))
 
-    def _compared(self, identifier: int, seed: Follower) -> Follower:
+    def _compared(self, identifier: int, index: int, seed: Follower) -> Follower:
         """Judge an anchor's contrast by the most that any anchor stands out.
 
-        Else an object that is corrected where it fades would run on from there.
+        Else an object that is corrected where it fades would run on from there. But
+        where it had been taken to have ended, it may be as faint as it is there.
         """
         if not self._settings.by_contrast:
             return seed
@@ -196,7 +197,9 @@ class Sweep:
         bulks = [bulk_of(mask, seen[n], contrast) for n, mask in known.items()]
         own = bulk_of(seed.seen, seed.contrast, contrast)
         bulk = replace(seed.bulk, most=max(bulks), least=own)
-        return replace(seed, contrast=contrast, bulk=bulk)
+        # 0 if it is hardly seen at all, and can't be told from nothing.
+        faint = seed.contrast if self._earlier.had_ended(identifier, index) else 0.0
+        return replace(seed, contrast=faint or contrast, bulk=bulk)
 
     # Steps
 

@@ -95,6 +95,18 @@ def test_an_object_corrected_where_it_fades_does_not_run_on_from_there() -> None
     assert "fades" in corrected.objects[1].ended["forward"][1]
 
 
+def test_an_object_said_to_go_on_may_stay_as_faint_as_it_is_there() -> None:
+    volume = bar()
+    volume[8:10, 10:22, 12:26] = 60
+    segmenter = ghostly(0.9, PropagationSettings(revival=0))
+    found = segmenter.propagate(volume, clicks_in_volume([(5, 15, 18)]))
+    assert found.indices == [3, 4, 5, 6, 7]
+    faint = volume[8] > 20
+    corrected = segmenter.correct(volume, found, confirmed={1: {8: faint}})
+    assert corrected.indices == [3, 4, 5, 6, 7, 8, 9]
+    assert corrected.objects[1].ended["forward"][0] == 10
+
+
 def test_an_object_does_not_leak_into_a_touching_one() -> None:
     volume = np.full(SHAPE, 20, np.uint8)
     volume[2:10, 10:22, 4:14] = 220
