@@ -58,7 +58,7 @@ def print_text_selection(job: TextJob, result: TextSelection, as_json: bool) -> 
         print_json(describe_text_job(job, result))
         return
     console = Console()
-    for note in result.notes:
+    for note in filter(None, result.notes):
         console.print(note, highlight=False, soft_wrap=True)
     console.print(result.message, highlight=False, soft_wrap=True)
     print_written(job.outputs)

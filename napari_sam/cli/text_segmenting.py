@@ -134,7 +134,8 @@ def describe_text_job(job: TextJob, selection: TextSelection) -> dict[str, Any]:
         "out": str(job.out),
         "classes": list(selection.names),
         "not_found": list(selection.not_found),
-        "notes": list(selection.notes),
+        "notes": [note for note in selection.notes if note],
+        "looks_like": selection.looks_like or None,
         "objects": [
             {
                 "id": each.id,

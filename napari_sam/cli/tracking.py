@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 import typer
@@ -98,7 +99,13 @@ def segment_frames(
     """Return the ids of each frame by itself, int32, as `Stack.spatial_axes`."""
     if stack.spatial_axes == "TZYX":
         return _volumes(job, stack, predictor)
+    return _planes(job, stack, predictor)
+
+
+def _planes(job: TrackJob, stack: Stack, predictor: SamPredictor) -> NDArray[np.int32]:
+    """Segment the image of each time point."""
     from napari_sam.inference.volume_planes import VolumePlanes
+    from napari_sam.inference.volume_words import NamedFinder
 
     planes = VolumePlanes(
         predictor,
@@ -115,19 +122,35 @@ def segment_frames(
             ids = list(range(1, len(records) + 1))
             frames.append(paint_records(records, ids, planes.source.slice_shape))
             advance(index + 1, planes.source.length)
-    return np.stack(frames).astype(np.int32)
+    labels = np.stack(frames).astype(np.int32)
+    if isinstance(find, NamedFinder) and not labels.any():
+        _refuse(job, find.message([]))
+    return labels
 
 
 def _volumes(job: TrackJob, stack: Stack, predictor: SamPredictor) -> NDArray[np.int32]:
     """Segment the volume of each time point."""
     time = stack.axes.index("T")
     axes = stack.axes.replace("T", "")
-    frames = []
+    frames, said = [], list[str]()
     for index in range(stack.image.shape[time]):
         part = stack.image[(slice(None),) * time + (index,)]
         volume = replace(stack, image=part, axes=axes)
-        frames.append(segment_stack(job.frames(), volume, predictor).labels())
-    return np.stack(frames)
+        found = segment_stack(job.frames(), volume, predictor)
+        frames.append(found.labels())
+        said.append(found.message)
+    labels = np.stack(frames)
+    if job.phrases and not labels.any():
+        _refuse(job, Counter(said).most_common(1)[0][0])
+    return labels
+
+
+def _refuse(job: TrackJob, said: str) -> NoReturn:
+    """Say that no frame has what words name."""
+    raise ImageError(
+        f"{job.movie.name}: {said} Use another word, a lower --text-threshold, or "
+        "--auto."
+    )
 
 
 def print_tracks(job: TrackJob, found: TrackResult, as_json: bool) -> None:

@@ -72,7 +72,7 @@ def run_volume_job(job: VolumeJob) -> VolumeSegmentation:
     found = segment_stack(job, stack, predictor)
     write_stack(job.out, found.labels(), stack.spatial_axes, stack.spacing)
     if job.table is not None:
-        write_volume_table(job.table, found, stack)
+        write_volume_table(job.table, found, stack, has_classes=bool(job.phrases))
     return found
 
 
@@ -148,11 +148,12 @@ def _three(spacing: tuple[float, ...] | None) -> tuple[float, float, float] | No
 
 def plane_finder(job: VolumeJob, predictor: SamPredictor) -> PlaneFinder:
     """Return what finds the objects of one slice: everything, or what words name."""
-    from napari_sam.inference.volume_automatic import find_everything, find_named
+    from napari_sam.inference.volume_automatic import find_everything
+    from napari_sam.inference.volume_words import NamedFinder
 
     if not job.phrases:
         return find_everything
-    return find_named(predictor, job.phrases, job.clip, job.text_threshold)
+    return NamedFinder(predictor, job.phrases, job.clip, job.text_threshold)
 
 
 def _propagate(
@@ -218,8 +219,10 @@ def _slice(place: Point | Box) -> int:
     return round(place.slice)
 
 
-def write_volume_table(path: Path, found: VolumeSegmentation, stack: Stack) -> None:
-    """Write one row for each object: size, place and confidence.
+def write_volume_table(
+    path: Path, found: VolumeSegmentation, stack: Stack, *, has_classes: bool = False
+) -> None:
+    """Write one row for each object: class and text score, size, place and confidence.
 
     Raises
     ------
@@ -228,7 +231,8 @@ def write_volume_table(path: Path, found: VolumeSegmentation, stack: Stack) -> N
     """
     voxel = stack.voxel(stack.spatial_axes)
     physical = [] if voxel is None or "T" in stack.spatial_axes else ["volume_um3"]
-    names = ["id", "voxels", *physical, "first_slice", "last_slice"]
+    classes = ["class", "text_score"] if has_classes else []
+    names = ["id", *classes, "voxels", *physical, "first_slice", "last_slice"]
     names += ["confidence", "worst_slice", "worst_confidence"]
     with (
         replacing(path) as partial,
@@ -242,7 +246,8 @@ def write_volume_table(path: Path, found: VolumeSegmentation, stack: Stack) -> N
             rated = each.confidence
             worst = min(rated, key=lambda n: rated[n])
             size = [f"{each.voxels * np.prod(voxel):.6g}"] if physical and voxel else []
-            row = [identifier, each.voxels, *size, min(rated), max(rated)]
+            called = [each.class_name, f"{each.text_score:.4f}"] if classes else []
+            row = [identifier, *called, each.voxels, *size, min(rated), max(rated)]
             row += [f"{np.mean(list(rated.values())):.4f}", worst]
             writer.writerow([*row, f"{rated[worst]:.4f}"])
 
@@ -258,7 +263,10 @@ def print_volume(job: VolumeJob, found: VolumeSegmentation, as_json: bool) -> No
             typer.echo(
                 f"{identifier:>5}  {each.voxels:>9} voxels  slices {min(rated)}-"
                 f"{max(rated)}  confidence {np.mean(list(rated.values())):.3f}"
+                + (f"  {each.class_name}" if each.class_name else "")
             )
+    if found.message:
+        typer.echo(found.message)
     print_written((job.out, job.table))
 
 
@@ -267,6 +275,8 @@ def describe_volume(job: VolumeJob, found: VolumeSegmentation) -> dict[str, Any]
     objects = [
         {
             "id": identifier,
+            "class": each.class_name or None,
+            "text_score": round(each.text_score, 4) if each.class_name else None,
             "voxels": each.voxels,
             "slices": [min(each.slices), max(each.slices)],
             "confidence": round(float(np.mean(list(each.confidence.values()))), 4),
@@ -281,5 +291,6 @@ def describe_volume(job: VolumeJob, found: VolumeSegmentation) -> dict[str, Any]
         "shape": list(found.shape),
         "out": str(job.out),
         "table": None if job.table is None else str(job.table),
+        "message": found.message or None,
         "objects": objects,
     }

@@ -195,7 +195,16 @@ class TextSegmenter:
             notes=tuple(describe_query(query, self.space.names) for query in queries),
             outside=tuple(query.is_outside for query in queries),
             image_shape=scene.shape,
+            looks_like=self._looks_like(queries, scene),
         )
+
+    def _looks_like(self, queries: Sequence[Query], scene: _Scene) -> str:
+        """What most candidates are, if words asked for something else."""
+        commonest = self.space.commonest(scene.vectors, np.diagonal(scene.overlaps))
+        asked = [query.shares[commonest] > 0 for query in queries if query.has_words]
+        if commonest is None or not asked or any(asked):
+            return ""
+        return self.space.names[commonest]
 
     def region(self, phrase: str) -> NDArray[np.bool_]:
         """The region that a phrase names by itself, as prompt tokens of the model.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -56,13 +58,16 @@ class TextSelection:
         Of the classes.
     image_shape : tuple of int
     notes : tuple of str
-        How each phrase was understood.
+        How each phrase was understood; "" where as what it says.
+    looks_like : str
+        What most objects of the image are, if that was not asked for; else "".
     """
 
     instances: tuple[TextInstance, ...]
     names: tuple[str, ...]
     image_shape: tuple[int, int]
     notes: tuple[str, ...] = ()
+    looks_like: str = ""
 
     @property
     def not_found(self) -> tuple[str, ...]:
@@ -73,14 +78,8 @@ class TextSelection:
     @property
     def message(self) -> str:
         """What to tell a user."""
-        counts = [
-            f"{sum(each.phrase == name for each in self.instances)} {name}"
-            for name in self.names
-            if name not in self.not_found
-        ]
-        found = f"Found {', '.join(counts)}." if counts else ""
-        missing = " ".join(f"Found no {name}." for name in self.not_found)
-        return " ".join(part for part in (found, missing) if part)
+        counts = Counter(each.phrase for each in self.instances)
+        return say_found({n: counts[n] for n in self.names}, self.looks_like)
 
     def labels(self) -> NDArray[np.int32]:
         """Instance ids, int32 (H, W), numbered as in ``instances`` from 1."""
@@ -97,6 +96,25 @@ class TextSelection:
             window = canvas[row : row + height, col : col + width]
             window[each.record.mask] = value
         return canvas
+
+
+def say_found(counts: Mapping[str, int], looks_like: str = "") -> str:
+    """Say how many objects of each class were found, and of which there is none.
+
+    Parameters
+    ----------
+    counts : mapping of str to int
+        By class.
+    looks_like : str
+        What is there instead, said where something was not found; "" if not known.
+    """
+    found = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+    parts = [f"Found {found}."] if found else []
+    missing = [name for name, count in counts.items() if not count]
+    parts += [f"Found no {name}." for name in missing]
+    if missing and looks_like:
+        parts.append(f"What is here looks like {looks_like}.")
+    return " ".join(parts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,6 +136,8 @@ class TextCandidates:
     outside : tuple of bool
         Whether a phrase is outside the vocabulary.
     image_shape : tuple of int
+    looks_like : str
+        See `TextSelection`.
     """
 
     records: tuple[MaskRecord, ...]
@@ -128,6 +148,7 @@ class TextCandidates:
     notes: tuple[str, ...]
     outside: tuple[bool, ...]
     image_shape: tuple[int, int]
+    looks_like: str = ""
     _quality: NDArray[np.float32] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -189,7 +210,9 @@ class TextCandidates:
             )
             for i in kept
         )
-        return TextSelection(instances, self.names, self.image_shape, self.notes)
+        return TextSelection(
+            instances, self.names, self.image_shape, self.notes, self.looks_like
+        )
 
     def _without_overlaps(
         self, indices: NDArray[np.intp], ranks: NDArray[np.float32]

@@ -14,6 +14,7 @@ from napari_sam.inference.volume import VolumeSegmenter
 from napari_sam.inference.volume_planes import VolumePlanes
 from napari_sam.inference.volume_result import VolumeObject, VolumeSegmentation
 from napari_sam.inference.volume_source import VolumeLike
+from napari_sam.inference.volume_words import NamedFinder
 from napari_sam.structures import MaskRecord
 
 Progress = Callable[[int, int | None], object]
@@ -39,45 +40,6 @@ def find_everything(
     return segment_everything(predictor).records
 
 
-def find_named(
-    predictor: SamPredictor,
-    phrases: Sequence[str],
-    clip: str = "clip_pocket",
-    threshold: float | None = None,
-) -> PlaneFinder:
-    """Return what finds the objects that words name in one slice.
-
-    Parameters
-    ----------
-    predictor : SamPredictor
-    phrases : sequence of str
-        See `napari_sam.text.phrases`.
-    clip : str
-        See `napari_sam.text.clip`.
-    threshold : float, optional
-        Least text score.
-
-    Raises
-    ------
-    PromptError, ModelError, CheckpointError
-        As `TextSegmenter`.
-    """
-    from napari_sam.inference.text_prompt import TextSegmenter
-    from napari_sam.inference.text_selection import DEFAULT_THRESHOLD
-
-    text = TextSegmenter(predictor, clip)
-    least = DEFAULT_THRESHOLD if threshold is None else threshold
-
-    def find(
-        predictor: SamPredictor, planes: VolumePlanes, index: int
-    ) -> Sequence[MaskRecord]:
-        image, settings = planes.read(index)
-        chosen = text.candidates(image, list(phrases), **settings).select(least)
-        return [each.record for each in chosen.instances]
-
-    return find
-
-
 def segment_volume(
     segmenter: VolumeSegmenter,
     volume: VolumeLike | VolumePlanes,
@@ -98,7 +60,8 @@ def segment_volume(
     volume, axis, channel_axis
         As for `VolumeSegmenter.propagate`.
     find : callable, optional
-        Finds the objects of one slice; everything by default.
+        Finds the objects of one slice; everything by default. A `NamedFinder` gives
+        the objects their classes.
     links : LinkSettings, optional
         How masks of neighbouring slices become one object.
     refine : bool
@@ -129,15 +92,15 @@ def segment_volume(
         brightness=lambda index: planes.get(index).brightness,
     )
     found.complete = not walk.cancelled
-    if not refine or walk.cancelled or not found.objects:
-        return found
-    refined = refine_objects(
-        segmenter, planes, found, progress=following, should_cancel=should_cancel
-    )
-    if not refined.complete:
-        found.complete = False
-        return found
-    return refined
+    if refine and found.complete and found.objects:
+        refined = refine_objects(
+            segmenter, planes, found, progress=following, should_cancel=should_cancel
+        )
+        found.complete = refined.complete
+        found = refined if refined.complete else found
+    if isinstance(find, NamedFinder):
+        find.give_names(found)
+    return found
 
 
 def _told(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -100,11 +101,17 @@ class VolumeObject:
     ended : dict of str to (int, str)
         Where "forward" and "backward" stopped, and in words why; missing where the
         volume's end or another anchor was reached.
+    class_name : str
+        What words called it; "" if none was asked for.
+    text_score : float
+        Mean over its pixels that answered, 0 to 1; nan without a class.
     """
 
     slices: dict[int, SliceMask] = field(default_factory=dict)
     anchors: set[int] = field(default_factory=set)
     ended: dict[str, tuple[int, str]] = field(default_factory=dict)
+    class_name: str = ""
+    text_score: float = math.nan
 
     @property
     def confidence(self) -> dict[int, float]:
@@ -136,12 +143,15 @@ class VolumeSegmentation:
         By id.
     complete : bool
         False if it was cancelled: what had been found by then is kept.
+    message : str
+        What to tell a user who asked by words; "" if nobody did.
     """
 
     shape: tuple[int, ...]
     axis: int = 0
     objects: dict[int, VolumeObject] = field(default_factory=dict)
     complete: bool = True
+    message: str = ""
 
     @property
     def slice_shape(self) -> tuple[int, int]:

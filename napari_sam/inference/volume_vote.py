@@ -28,6 +28,7 @@ from napari_sam.inference.volume_result import (
     VolumeSegmentation,
 )
 from napari_sam.inference.volume_source import VolumeLike
+from napari_sam.inference.volume_words import NamedFinder
 from napari_sam.structures import MaskRecord
 
 Progress = Callable[[int, int | None], object]
@@ -98,7 +99,10 @@ def segment_by_vote(
         done += int(volume.shape[axis])
     labels = [each.labels() for each in found]
     voted, members = vote(labels)
-    return _as_result(voted, members, [mean_confidence(each) for each in found])
+    result = _as_result(voted, members, [mean_confidence(each) for each in found])
+    if isinstance(find, NamedFinder):
+        find.give_names(result)
+    return result
 
 
 def _positive(channel_axis: int | None, volume: VolumeLike) -> int | None:

@@ -55,15 +55,7 @@ class TextSearch:
     def notes(self) -> tuple[str, ...]:
         """How phrases of the last search were understood, unless as they are."""
         found = self._candidates
-        if found is None:
-            return ()
-        pairs = zip(found.names, found.notes, strict=True)
-        plain = ("", "{0!r} is read as {0}.")
-        return tuple(
-            note
-            for name, note in pairs
-            if note not in [each.format(name) for each in plain]
-        )
+        return () if found is None else tuple(note for note in found.notes if note)
 
     def run(self, phrases: str) -> None:
         """Search for phrases, one a line.

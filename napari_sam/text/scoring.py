@@ -201,6 +201,21 @@ class WordSpace:
         result[:, :-1] *= presence >= LEAST_PRESENCE * presence.max()
         return result
 
+    def commonest(self, vectors: Vectors, areas: NDArray[np.floating]) -> int | None:
+        """The concept that most of an image's masks are of; None if of none.
+
+        Parameters
+        ----------
+        vectors, areas : ndarray
+            As for `posteriors`.
+        """
+        if len(vectors) == 0:
+            return None
+        chances = self.posteriors(vectors, areas)[:, :-1]
+        likely = np.where(chances >= 0.5, chances, 0)
+        presence = np.sqrt(areas) @ likely
+        return int(presence.argmax()) if presence.any() else None
+
     def score(
         self,
         query: Query,
@@ -269,7 +284,7 @@ def _normalise(vectors: NDArray[np.floating]) -> Vectors:
 
 
 def describe_query(query: Query, names: Sequence[str]) -> str:
-    """Say in a sentence how a phrase was understood.
+    """Say in a sentence how a phrase was understood; "" if as what it says.
 
     Parameters
     ----------
@@ -283,4 +298,6 @@ def describe_query(query: Query, names: Sequence[str]) -> str:
             "load a larger CLIP or use an example."
         )
     meant = [name for name, share in zip(names, query.shares, strict=True) if share > 0]
-    return f"{query.name!r} is read as {' or '.join(meant) or 'examples'}."
+    if meant in ([], [query.name]):
+        return ""
+    return f"{query.name!r} is read as {' or '.join(meant)}."

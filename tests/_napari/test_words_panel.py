@@ -25,7 +25,7 @@ pytestmark = pytest.mark.widget
 
 SHAPE = (60, 70)
 OUTSIDE = "'zebra' is outside the bundled vocabulary: results are a guess."
-NOTES = {"zebra": OUTSIDE, "nuclei": "'nuclei' is read as nuclei."}
+NOTES = {"zebra": OUTSIDE, "nuclei": ""}
 SCORES = (0.9, 0.8, 0.2)
 RECORDS = tuple(
     MaskRecord(np.ones((8, 10), bool), (row, col), 0.9, 0.9)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from napari_sam.cli.stacks import read_stack, write_stack
 from napari_sam.cli.volume_segmenting import VolumeJob, stack_prompts
 from napari_sam.errors import PromptError
 from napari_sam.export.tracks import read_tracks
+from napari_sam.samples import load_sample
 
 
 def write_discs(path: Path, frames: int = 5) -> np.ndarray:
@@ -76,6 +78,41 @@ def test_a_movie_becomes_tracks(tmp_path: Path) -> None:
         common = {int(np.bincount(each).argmax()) for each in ids}
         assert len(common) == 1
         assert common <= {row[0] for row in rows}
+
+
+def test_words_name_the_objects_of_a_stack(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tifffile.imwrite(tmp_path / "stack.tif", load_sample("nuclei_volume").image[8:12])
+    out, table = tmp_path / "labels.tif", tmp_path / "table.csv"
+    asked = f"segment {tmp_path}/stack.tif --axes ZYX --out {out} --table {table}"
+    assert main([*asked.split(), "--text", "nuclei", "--text", "worms"]) == 0
+    with table.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    told = capsys.readouterr().out
+    assert rows and f"Found {len(rows)} nuclei. Found no worms." in told
+    assert {row["class"] for row in rows} == {"nuclei"}
+    assert all(0.5 < float(row["text_score"]) <= 1 for row in rows)
+    assert main([*asked.split(), "--text", "worms"]) == 0
+    told = capsys.readouterr().out
+    assert "Found no worms. What is here looks like nuclei." in told
+    assert not tifffile.imread(out).any()
+
+
+@pytest.mark.parametrize("axes", ["TYX", "TZYX"])
+def test_a_movie_without_what_words_name_says_what_is_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], axes: str
+) -> None:
+    pytest.importorskip("laptrack")
+    frames = load_sample("nuclei_volume").image[8:11]
+    if axes == "TZYX":
+        frames = np.stack([frames, frames])
+    tifffile.imwrite(tmp_path / "frames.tif", frames)
+    asked = f"track {tmp_path}/frames.tif --axes {axes} --out {tmp_path}/RES"
+    assert main([*asked.split(), "--text", "worms"]) == 1
+    told = " ".join(capsys.readouterr().err.split())
+    assert "Found no worms. What is here looks like nuclei. Use another word" in told
+    assert not (tmp_path / "RES").exists()
 
 
 def test_prompts_name_their_slice() -> None:

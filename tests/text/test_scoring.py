@@ -55,6 +55,23 @@ def test_a_word_like_no_other_is_outside(space: WordSpace) -> None:
     assert "outside" not in describe_query(inside, space.names)
 
 
+def test_what_a_phrase_is_read_as_is_said_unless_it_is_itself(space: WordSpace) -> None:
+    known, other = parse_phrases("nuclei\nDAPI")
+    assert describe_query(space.query(known), space.names) == ""
+    assert describe_query(space.query(other), space.names) == (
+        "'DAPI' is read as nuclei."
+    )
+
+
+def test_what_most_of_an_image_is_counts_by_size(space: WordSpace) -> None:
+    masks = np.stack([NUCLEI, CELLS, NOTHING])
+    for areas, name in (([900, 400, 9000], "nuclei"), ([400, 900, 9000], "cells")):
+        commonest = space.commonest(masks, np.array(areas))
+        assert commonest is not None and space.names[commonest] == name
+    assert space.commonest(NOTHING[None], np.array([100])) is None
+    assert space.commonest(masks[:0], np.zeros(0)) is None
+
+
 def test_a_word_more_like_an_everyday_thing_is_outside() -> None:
     clip = FakeClip()
     clip.vocabulary = Vocabulary(
