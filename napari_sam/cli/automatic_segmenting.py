@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from rich.console import Console
 
@@ -17,7 +17,8 @@ from napari_sam.cli.segmenting import load_predictor, write_results
 from napari_sam.export.objects import ExportedObject
 
 if TYPE_CHECKING:
-    from napari_sam.inference.automatic import AutomaticResult
+    from napari_sam.inference.automatic import AutomaticResult, RegionFinder
+    from napari_sam.inference.predictor import SamPredictor
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +65,7 @@ def run_automatic_job(job: AutomaticJob) -> AutomaticOutcome:
     settings = InstanceSettings(
         job.min_size, job.max_size, job.keep_border, job.fill_holes
     )
-    finder = None if job.decoder is None else _finder(predictor, job.decoder)
+    finder = None if job.decoder is None else decoder_finder(predictor, job.decoder)
     started = time.perf_counter()
     with progress_bar("Encoding the image"):
         predictor.set_image(image, channel_axis=job.channel_axis)
@@ -86,7 +87,7 @@ def run_automatic_job(job: AutomaticJob) -> AutomaticOutcome:
     return AutomaticOutcome(result, seconds)
 
 
-def _finder(predictor: Any, path: Path) -> Any:
+def decoder_finder(predictor: SamPredictor, path: Path) -> RegionFinder:
     """Use a micro-sam decoder file in place of the model's own dense head."""
     from napari_sam.inference.unetr import UnetrFinder
     from napari_sam.nn.unetr_decoder import load_unetr_decoder

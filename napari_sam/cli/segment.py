@@ -167,20 +167,27 @@ AutoOption = Annotated[
 MinSizeOption = Annotated[
     float,
     typer.Option(
-        "--min-size", metavar="PIXELS", min=0, help="With --auto: smallest area."
+        "--min-size",
+        metavar="PIXELS",
+        min=0,
+        help="With --auto: smallest area; in a stack, fewest voxels.",
     ),
 ]
 MaxSizeOption = Annotated[
     float | None,
     typer.Option(
-        "--max-size", metavar="PIXELS", min=0, help="With --auto: largest area."
+        "--max-size",
+        metavar="PIXELS",
+        min=0,
+        help="With --auto: largest area; in a stack, most voxels.",
     ),
 ]
 BorderOption = Annotated[
     bool,
     typer.Option(
         "--border/--no-border",
-        help="With --auto: keep objects that touch the image's border.",
+        help="With --auto: keep objects that touch the image's border; in a stack, the "
+        "border of a slice.",
     ),
 ]
 HolesOption = Annotated[
@@ -343,8 +350,18 @@ def _check_stack(options: SegmentOptions) -> None:
         return
     if options.three_axes and options.is_shown:
         raise typer.BadParameter("--three-axes goes with --auto or --text.")
+    if options.is_named and options.is_shown:
+        raise typer.BadParameter(
+            "In a stack give --text, or --point and --box, but not both."
+        )
+    if options.channel_axis is not None:
+        raise typer.BadParameter(
+            "In a stack the letter C in --axes names the channels, not --channel-axis."
+        )
     flat = (options.mask, options.like, options.unlike, options.concept)
-    if any((*flat, options.overlay)) or options.kind is not Format.labels:
+    written = (options.overlay, options.save_concept)
+    is_flat = options.kind is not Format.labels or not options.fill_holes
+    if any((*flat, *written)) or is_flat or options.multimask is Multimask.all:
         raise typer.BadParameter(
             "A stack takes --point, --box, --text or --auto, and --out and --table."
         )
@@ -367,6 +384,12 @@ def _segment_stack(options: SegmentOptions) -> None:
         propagate=options.propagate,
         three_axes=options.three_axes,
         clip=options.clip,
+        words=options.words,
+        method=options.method.value,
+        min_size=options.min_size,
+        max_size=math.inf if options.max_size is None else options.max_size,
+        keep_border=options.border,
+        decoder=options.decoder,
     )
     print_volume(job, run_volume_job(job), as_json=options.json)
 

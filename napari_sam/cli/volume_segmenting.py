@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import typer
 
+from napari_sam.cli.automatic_segmenting import decoder_finder
 from napari_sam.cli.jobs import Job
 from napari_sam.cli.options import Box, Point
 from napari_sam.cli.progress import progress_bar
@@ -44,6 +46,12 @@ class VolumeJob(Job):
     refine: bool = True
     three_axes: bool = False
     clip: str = "clip_pocket"
+    words: Path | None = None
+    method: Literal["dense", "grid"] = "dense"
+    min_size: float = 15.0
+    max_size: float = math.inf
+    keep_border: bool = True
+    decoder: Path | None = None
 
 
 def run_volume_job(job: VolumeJob) -> VolumeSegmentation:
@@ -81,6 +89,7 @@ def segment_stack(
 ) -> VolumeSegmentation:
     """Segment one stack as a job asks; see `run_volume_job`."""
     from napari_sam.inference.volume import VolumeSegmenter
+    from napari_sam.inference.volume_automatic import keep_objects
     from napari_sam.inference.volume_steps import PropagationSettings
 
     walked = stack.spatial_axes[0]
@@ -90,9 +99,12 @@ def segment_stack(
     segmenter = VolumeSegmenter(predictor, settings)
     axis = stack.axes.index(walked)
     with progress_bar(f"Segmenting {job.image.name}") as advance:
-        if job.auto or job.phrases:
-            return _find_all(job, stack, segmenter, axis, advance)
-        return _propagate(job, stack, segmenter, axis, advance)
+        if not (job.auto or job.phrases):
+            return _propagate(job, stack, segmenter, axis, advance)
+        found = _find_all(job, stack, segmenter, axis, advance)
+    if job.auto:
+        keep_objects(found, job.min_size, job.max_size, job.keep_border)
+    return found
 
 
 def _find_all(
@@ -113,6 +125,7 @@ def _find_all(
     if in_time:
         # What shrinks and grows in time is still the same.
         links = LinkSettings(neck=0)
+    links = replace(links, min_voxels=min(links.min_voxels, int(job.min_size)))
     if job.three_axes:
         if stack.spatial_axes != "ZYX":
             raise ImageError(
@@ -148,12 +161,18 @@ def _three(spacing: tuple[float, ...] | None) -> tuple[float, float, float] | No
 
 def plane_finder(job: VolumeJob, predictor: SamPredictor) -> PlaneFinder:
     """Return what finds the objects of one slice: everything, or what words name."""
-    from napari_sam.inference.volume_automatic import find_everything
+    from napari_sam.inference.instances import InstanceSettings
+    from napari_sam.inference.volume_automatic import EverythingFinder
     from napari_sam.inference.volume_words import NamedFinder
 
-    if not job.phrases:
-        return find_everything
-    return NamedFinder(predictor, job.phrases, job.clip, job.text_threshold)
+    if job.phrases:
+        return NamedFinder(
+            predictor, job.phrases, job.clip, job.text_threshold, job.words
+        )
+    # What is too small for a slice may be large enough in the end.
+    settings = InstanceSettings(min_size=min(InstanceSettings.min_size, job.min_size))
+    finder = None if job.decoder is None else decoder_finder(predictor, job.decoder)
+    return EverythingFinder(job.method, settings, finder)
 
 
 def _propagate(

@@ -8,11 +8,16 @@ from typing import Protocol
 
 import numpy as np
 
+from napari_sam.inference.automatic import Method, RegionFinder, segment_everything
+from napari_sam.inference.instances import InstanceSettings
 from napari_sam.inference.linking import LinkSettings, link_slices
 from napari_sam.inference.predictor import SamPredictor
 from napari_sam.inference.volume import VolumeSegmenter
 from napari_sam.inference.volume_planes import VolumePlanes
-from napari_sam.inference.volume_result import VolumeObject, VolumeSegmentation
+from napari_sam.inference.volume_result import (
+    VolumeObject,
+    VolumeSegmentation,
+)
 from napari_sam.inference.volume_source import VolumeLike
 from napari_sam.inference.volume_words import NamedFinder
 from napari_sam.structures import MaskRecord
@@ -30,14 +35,41 @@ class PlaneFinder(Protocol):
         ...
 
 
-def find_everything(
-    predictor: SamPredictor, planes: VolumePlanes, index: int
-) -> Sequence[MaskRecord]:
-    """Find all objects of one slice with the model's own automatic segmentation."""
-    from napari_sam.inference.automatic import segment_everything
+class EverythingFinder:
+    """Finds all objects of one slice with the model's own automatic segmentation.
 
-    predictor.set_embedding(planes.get(index).embedding)
-    return segment_everything(predictor).records
+    A `PlaneFinder`.
+
+    Parameters
+    ----------
+    method, settings, finder
+        As for `napari_sam.inference.automatic.segment_everything`.
+    """
+
+    def __init__(
+        self,
+        method: Method = "dense",
+        settings: InstanceSettings | None = None,
+        finder: RegionFinder | None = None,
+    ) -> None:
+        self._method: Method = method
+        self._settings = settings
+        self._finder = finder
+
+    def __call__(
+        self, predictor: SamPredictor, planes: VolumePlanes, index: int
+    ) -> Sequence[MaskRecord]:
+        """Return the masks of one slice."""
+        predictor.set_embedding(planes.get(index).embedding)
+        return segment_everything(
+            predictor,
+            method=self._method,
+            settings=self._settings,
+            finder=self._finder,
+        ).records
+
+
+find_everything = EverythingFinder()
 
 
 def segment_volume(
@@ -193,6 +225,45 @@ def _best_slice(each: VolumeObject) -> int | None:
         return mask.confidence * math.sqrt(mask.area)
 
     return max(each.slices, key=worth, default=None)
+
+
+def keep_objects(
+    found: VolumeSegmentation,
+    min_voxels: float = 0,
+    max_voxels: float = math.inf,
+    keep_border: bool = True,
+) -> None:
+    """Leave out objects of the wrong size or at the border, and number the others anew.
+
+    Parameters
+    ----------
+    found : VolumeSegmentation
+        Changed.
+    min_voxels, max_voxels : float
+        Both inclusive.
+    keep_border : bool
+        Keep objects that touch the border of a slice; the first and the last slice cut
+        most stacks' objects, and do not count.
+    """
+    kept = [
+        each
+        for _, each in sorted(found.objects.items())
+        if min_voxels <= each.voxels <= max_voxels
+        and (keep_border or not _is_at_border(each, found.slice_shape))
+    ]
+    found.objects = dict(enumerate(kept, start=1))
+
+
+def _is_at_border(each: VolumeObject, shape: tuple[int, int]) -> bool:
+    for found in each.slices.values():
+        mask = found.record.mask
+        for axis, (place, length) in enumerate(zip(found.region, shape, strict=True)):
+            sides = np.moveaxis(mask, axis, 0)
+            if (place.start == 0 and sides[0].any()) or (
+                place.stop == length and sides[-1].any()
+            ):
+                return True
+    return False
 
 
 def mean_confidence(found: VolumeSegmentation) -> dict[int, float]:

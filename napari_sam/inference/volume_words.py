@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from napari_sam.inference.predictor import SamPredictor
 from napari_sam.inference.text_prompt import TextSegmenter
@@ -37,6 +38,8 @@ class NamedFinder:
         See `napari_sam.text.clip`.
     threshold : float, optional
         Least text score.
+    words : Path, optional
+        As for `TextSegmenter`.
 
     Attributes
     ----------
@@ -57,10 +60,11 @@ class NamedFinder:
         phrases: Sequence[str],
         clip: str = "clip_pocket",
         threshold: float | None = None,
+        words: Path | None = None,
     ) -> None:
         # What cannot be asked is refused before anything slow.
         self.names = tuple(each.name for each in parse_phrases(phrases))
-        self._text = TextSegmenter(predictor, clip)
+        self._text = TextSegmenter(predictor, clip, words=words)
         self._phrases = list(phrases)
         self._least = DEFAULT_THRESHOLD if threshold is None else threshold
         self._seen: dict[tuple[int, int], tuple[TextInstance, ...]] = {}

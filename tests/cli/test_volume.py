@@ -99,6 +99,25 @@ def test_words_name_the_objects_of_a_stack(
     assert not tifffile.imread(out).any()
 
 
+def test_a_stack_keeps_objects_of_the_sizes_asked_for(tmp_path: Path) -> None:
+    labels = write_discs(tmp_path / "stack.tif")
+    out = tmp_path / "labels.tif"
+    asked = f"segment {tmp_path}/stack.tif --axes ZYX --auto --out {out}".split()
+    sizes = np.bincount(labels.ravel())[1:]
+    between = str(sizes.mean())
+    for option, kept in (("--min-size", 2), ("--max-size", 1)):
+        assert main([*asked, option, between]) == 0
+        found = tifffile.imread(out)
+        assert found.max() == 1
+        assert iou(found == 1, labels == kept) > 0.7
+    image = tifffile.imread(tmp_path / "stack.tif")
+    tifffile.imwrite(tmp_path / "stack.tif", image[:, 26:])
+    assert main([*asked, "--no-border"]) == 0
+    found = tifffile.imread(out)
+    assert found.max() == 1
+    assert iou(found == 1, labels[:, 26:] == 2) > 0.7
+
+
 @pytest.mark.parametrize("axes", ["TYX", "TZYX"])
 def test_a_movie_without_what_words_name_says_what_is_there(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], axes: str
@@ -142,6 +161,12 @@ def test_prompts_name_their_slice() -> None:
         ("--point 1,2,2 --axes YX", 1, "axes"),
         ("--point 1,2,2 --axes ZYX --overlay a.png", 2, "stack"),
         ("--point 1,2,2 --axes ZYX --three-axes", 2, "--auto"),
+        ("--point 1,2,2 --text nuclei --axes ZYX", 2, "not both"),
+        ("--auto --axes ZYX --channel-axis 0", 2, "letter C"),
+        ("--auto --axes ZYX --keep-holes", 2, "A stack takes"),
+        ("--point 1,2,2 --axes ZYX --multimask all", 2, "A stack takes"),
+        ("--text nuclei --axes ZYX --save-concept mine", 2, "A stack takes"),
+        ("--auto --axes ZYX --method grid --decoder no.pt", 1, "no.pt"),
         ("--auto --three-axes", 2, "--axes"),
         ("--auto --axes TYX --three-axes", 1, "ZYX only"),
     ],
