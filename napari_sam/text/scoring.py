@@ -16,6 +16,8 @@ from napari_sam.text.vocabulary import Vocabulary, bundled_vocabulary
 SHARPNESS = 0.04
 # Concepts that get less than this part of the best one's share get nothing.
 SMALLEST_SHARE = 0.25
+# White blood cells are cells, too; but a phrase that says which cells comes first.
+KIND_SHARE = 0.95
 # A phrase that is less like every known one is outside the vocabulary.
 KNOWN_SIMILARITY = 0.55
 # Cosine to an example at which a mask is as likely as not to be of its kind, and how
@@ -156,6 +158,7 @@ class WordSpace:
         shares = np.zeros(len(self.names))
         known = match_known(phrase, self._phrases)
         if known is not None:
+            shares[self._owners[self._kinds_of(known)]] = KIND_SHARE
             shares[self._owners[self._phrases.index(known)]] = 1.0
             return shares, 1.0, known
         vector = self._clip.embed_text([phrase])[0]
@@ -174,6 +177,15 @@ class WordSpace:
             others = float((self._clip.embed_text(self._outside) @ vector).max())
             similarity = 0.0 if others > similarity else similarity
         return shares, similarity, self._phrases[nearest]
+
+    def _kinds_of(self, known: str) -> list[bool]:
+        """Which phrases name a kind of what a phrase names, as by an adjective.
+
+        Yeast cells are cells; "nuclei of cells" are not.
+        """
+        return [
+            each.endswith(f" {known}") and " of " not in each for each in self._phrases
+        ]
 
     def posteriors(
         self, vectors: Vectors, areas: NDArray[np.floating] | None
@@ -300,4 +312,6 @@ def describe_query(query: Query, names: Sequence[str]) -> str:
     meant = [name for name, share in zip(names, query.shares, strict=True) if share > 0]
     if meant in ([], [query.name]):
         return ""
-    return f"{query.name!r} is read as {' or '.join(meant)}."
+    *others, last = meant
+    read = f"{', '.join(others)} or {last}" if others else last
+    return f"{query.name!r} is read as {read}."

@@ -7,7 +7,7 @@ import pytest
 
 from napari_sam.text.phrases import parse_phrases
 from napari_sam.text.scoring import WordSpace, describe_query
-from napari_sam.text.vocabulary import Vocabulary
+from napari_sam.text.vocabulary import Concept, Vocabulary
 
 from .fake_clip import CELLS, NOTHING, NUCLEI, FakeClip, between
 
@@ -53,6 +53,29 @@ def test_a_word_like_no_other_is_outside(space: WordSpace) -> None:
     assert "outside the bundled vocabulary" in describe_query(query, space.names)
     inside = space.query(parse_phrases("nucleus of it | nuclei")[0])
     assert "outside" not in describe_query(inside, space.names)
+
+
+def test_a_word_means_its_kinds_too_but_a_named_kind_comes_first() -> None:
+    vocabulary = Vocabulary(
+        (
+            Concept("nuclei", ("nuclei", "nuclei of cells")),
+            Concept("cells", ("cells", "living cells")),
+            Concept("yeast", ("yeast", "yeast cells")),
+        ),
+        ("nothing",),
+    )
+    space = WordSpace(FakeClip(vocabulary))  # type: ignore[arg-type]
+
+    def shares(text: str) -> list[float]:
+        return space.query(parse_phrases(text)[0]).shares.tolist()
+
+    nuclei, cells, yeast = shares("cells")
+    assert nuclei == 0 and cells == 1 and 0.5 < yeast < 1
+    assert shares("living cells") == [0, 1, 0]
+    assert shares("yeast cells") == [0, 0, 1]
+    assert shares("cells, not yeast") == [0, 1, 0]
+    query = space.query(parse_phrases("cells")[0])
+    assert describe_query(query, space.names) == "'cells' is read as cells or yeast."
 
 
 def test_what_a_phrase_is_read_as_is_said_unless_it_is_itself(space: WordSpace) -> None:
