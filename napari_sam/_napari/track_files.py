@@ -55,7 +55,7 @@ def _layers(folder: Path) -> list[LayerData]:
     points = _points(labels)
     # napari takes no Tracks layer without a track.
     if len(points):
-        tracks = {"name": f"{name} tracks", "graph": parents}
+        tracks = {"name": f"{name} lineage", "graph": parents}
         layers.append((points, tracks, "tracks"))
     return layers
 

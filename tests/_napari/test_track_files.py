@@ -33,7 +33,8 @@ def test_tracks_open_as_labels_and_a_lineage(tmp_path: Path, is_deep: bool) -> N
     assert reader is not None
     (masks, about_masks, kind), (points, about, other) = reader(str(table))
     assert (kind, other) == ("labels", "tracks")
-    assert about_masks["name"] == "movie labels"
+    names = about_masks["name"], about["name"]
+    assert names == ("movie labels", "movie lineage")
     np.testing.assert_array_equal(masks, labels)
     shown = layers.Tracks(points, **about)
     assert {int(n): list(each) for n, each in shown.graph.items()} == {2: [1], 3: [1]}
