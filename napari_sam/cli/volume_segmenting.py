@@ -115,6 +115,7 @@ def _find_all(
     advance: Callable[[int, int | None], None],
 ) -> VolumeSegmentation:
     """Find everything, or what words name, along one axis or all three."""
+    from napari_sam.inference.instances import InstanceSettings
     from napari_sam.inference.linking import LinkSettings
     from napari_sam.inference.volume_automatic import segment_volume
     from napari_sam.inference.volume_vote import segment_by_vote
@@ -125,7 +126,8 @@ def _find_all(
     if in_time:
         # What shrinks and grows in time is still the same.
         links = LinkSettings(neck=0)
-    links = replace(links, min_voxels=min(links.min_voxels, int(job.min_size)))
+    if job.min_size < InstanceSettings.min_size:
+        links = replace(links, min_voxels=int(job.min_size))
     if job.three_axes:
         if stack.spatial_axes != "ZYX":
             raise ImageError(
@@ -265,7 +267,8 @@ def write_volume_table(
             rated = each.confidence
             worst = min(rated, key=lambda n: rated[n])
             size = [f"{each.voxels * np.prod(voxel):.6g}"] if physical and voxel else []
-            called = [each.class_name, f"{each.text_score:.4f}"] if classes else []
+            score = f"{each.text_score:.4f}" if each.class_name else ""
+            called = [each.class_name, score] if classes else []
             row = [identifier, *called, each.voxels, *size, min(rated), max(rated)]
             row += [f"{np.mean(list(rated.values())):.4f}", worst]
             writer.writerow([*row, f"{rated[worst]:.4f}"])

@@ -201,8 +201,8 @@ class TextSegmenter:
     def _looks_like(self, queries: Sequence[Query], scene: _Scene) -> str:
         """What most candidates are, if words asked for something else."""
         commonest = self.space.commonest(scene.vectors, np.diagonal(scene.overlaps))
-        asked = [query.shares[commonest] > 0 for query in queries if query.has_words]
-        if commonest is None or not asked or any(asked):
+        asked = [query.shares for query in queries if query.has_words]
+        if commonest is None or not asked or max(s[commonest] for s in asked) > 0:
             return ""
         return self.space.names[commonest]
 
