@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 import typer
-from numpy.typing import NDArray
 
 from napari_sam.cli.progress import progress_bar
 from napari_sam.cli.reports import print_json
@@ -17,12 +16,11 @@ from napari_sam.cli.segmenting import load_predictor
 from napari_sam.cli.stacks import Stack, read_stack
 from napari_sam.cli.volume_segmenting import VolumeJob, plane_finder, segment_stack
 from napari_sam.errors import ImageError
-from napari_sam.export.label_image import paint_records
 from napari_sam.export.tracks import write_tracks
 
 if TYPE_CHECKING:
     from napari_sam.inference.predictor import SamPredictor
-    from napari_sam.inference.tracking import TrackResult
+    from napari_sam.inference.tracking import TrackResult, TrackSettings
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +69,7 @@ def run_track_job(job: TrackJob) -> TrackResult:
         The movie, its axes, the model or the folder cannot be used, nothing was found,
         or laptrack is not installed.
     """
-    from napari_sam.inference.tracking import TrackSettings, track_labels
+    from napari_sam.inference.tracking import TrackSettings
 
     stack = read_stack(job.movie, job.axes)
     if stack.spatial_axes not in ("TYX", "TZYX"):
@@ -80,32 +78,25 @@ def run_track_job(job: TrackJob) -> TrackResult:
             "and channels; give --axes if the file tells them wrongly."
         )
     predictor = load_predictor(job.model, job.device, job.dtype)
-    labels = segment_frames(job, stack, predictor)
     settings = TrackSettings(
         max_distance=job.max_distance,
         divisions=job.divisions,
         gap=job.gap,
         spacing=stack.voxel(stack.spatial_axes[1:]),
     )
-    found = track_labels(labels, settings)
+    follow = _follow_planes if stack.spatial_axes == "TYX" else _follow_volumes
+    found = follow(job, stack, predictor, settings)
     rows = [(t.identifier, t.start, t.stop - 1, t.parent) for t in found.tracks]
     write_tracks(job.out, found.labels, rows)
     return found
 
 
-def segment_frames(
-    job: TrackJob, stack: Stack, predictor: SamPredictor
-) -> NDArray[np.int32]:
-    """Return the ids of each frame by itself, int32, as `Stack.spatial_axes`."""
-    if stack.spatial_axes == "TZYX":
-        return _volumes(job, stack, predictor)
-    return _planes(job, stack, predictor)
-
-
-def _planes(job: TrackJob, stack: Stack, predictor: SamPredictor) -> NDArray[np.int32]:
-    """Segment the image of each time point."""
+def _follow_planes(
+    job: TrackJob, stack: Stack, predictor: SamPredictor, settings: TrackSettings
+) -> TrackResult:
+    """Segment the image of each time point, and link the objects."""
+    from napari_sam.inference.volume_movie import segment_movie
     from napari_sam.inference.volume_planes import VolumePlanes
-    from napari_sam.inference.volume_words import NamedFinder
 
     planes = VolumePlanes(
         predictor,
@@ -115,21 +106,19 @@ def _planes(job: TrackJob, stack: Stack, predictor: SamPredictor) -> NDArray[np.
         denoise=False,
     )
     find = plane_finder(job.frames(), predictor)
-    frames = []
     with progress_bar(f"Segmenting {job.movie.name}") as advance:
-        for index in range(planes.source.length):
-            records = find(predictor, planes, index)
-            ids = list(range(1, len(records) + 1))
-            frames.append(paint_records(records, ids, planes.source.slice_shape))
-            advance(index + 1, planes.source.length)
-    labels = np.stack(frames).astype(np.int32)
-    if isinstance(find, NamedFinder) and not labels.any():
-        _refuse(job, find.message([]))
-    return labels
+        found, tracks = segment_movie(
+            predictor, planes, find, settings, progress=advance
+        )
+    return tracks or _refuse(job, found.message)
 
 
-def _volumes(job: TrackJob, stack: Stack, predictor: SamPredictor) -> NDArray[np.int32]:
-    """Segment the volume of each time point."""
+def _follow_volumes(
+    job: TrackJob, stack: Stack, predictor: SamPredictor, settings: TrackSettings
+) -> TrackResult:
+    """Segment the volume of each time point, and link the objects."""
+    from napari_sam.inference.tracking import track_labels
+
     time = stack.axes.index("T")
     axes = stack.axes.replace("T", "")
     frames, said = [], list[str]()
@@ -140,13 +129,17 @@ def _volumes(job: TrackJob, stack: Stack, predictor: SamPredictor) -> NDArray[np
         frames.append(found.labels())
         said.append(found.message)
     labels = np.stack(frames)
-    if job.phrases and not labels.any():
+    if not labels.any():
         _refuse(job, Counter(said).most_common(1)[0][0])
-    return labels
+    return track_labels(labels, settings)
 
 
 def _refuse(job: TrackJob, said: str) -> NoReturn:
-    """Say that no frame has what words name."""
+    """Say that there is nothing to track."""
+    if not job.phrases:
+        raise ImageError(
+            f"{job.movie.name} shows no object: there is nothing to track."
+        )
     raise ImageError(
         f"{job.movie.name}: {said} Use another word, a lower --text-threshold, or "
         "--auto."

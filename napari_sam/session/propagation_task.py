@@ -81,13 +81,6 @@ class PropagationTask:
         """Of the objects that are followed."""
         return {each.id for each in self.targets}
 
-    @property
-    def key(self) -> Any:
-        """The same for tasks in the same samples."""
-        at = self.view.at
-        assert at is not None
-        return self.stack.axis, at(self.stack.first).key
-
     def confirmed(self) -> dict[int, dict[int, NDArray[np.bool_]]]:
         """Return the seeds, in samples of the view."""
         return {
@@ -192,20 +185,33 @@ class StackArray:
     view : ImageView
         Of one plane; the others are read in the same region and colours.
     stack : Stack
+    limits : tuple of int, optional
+        First index along the stack, and the one after the last, of a part of it.
     """
 
-    def __init__(self, view: ImageView, stack: Stack) -> None:
+    def __init__(
+        self, view: ImageView, stack: Stack, limits: tuple[int, int] | None = None
+    ) -> None:
         assert view.at is not None
         self._view_at: Callable[[Plane], ImageView] = view.at
         self._stack = stack
         first = np.asarray(view.read())
+        self._low, high = limits or (0, stack.length)
         self.dtype = first.dtype
-        self.shape = (stack.length, *first.shape)
+        self.shape = (high - self._low, *first.shape)
+
+    @property
+    def key(self) -> Any:
+        """The same for the same samples."""
+        return self.shape[0], self._stack.axis, self._at(0).key
 
     def __getitem__(self, key: Any) -> NDArray[Any]:
         """Return one slice: the key's first item is its index."""
         index = key[0] if isinstance(key, tuple) else key
-        return np.asarray(self._view_at(self._stack.at(int(index))).read())
+        return np.asarray(self._at(int(index)).read())
+
+    def _at(self, index: int) -> ImageView:
+        return self._view_at(self._stack.at(self._low + index))
 
 
 def to_samples(placed: PlacedMask, frame: Frame) -> MaskRecord | None:

@@ -300,7 +300,9 @@ class Worker:
 
             segmenter = VolumeSegmenter(self.predictor, task.settings)
             return segmenter.correct(
-                self._slices_of(task, segmenter),
+                self.open_stack(
+                    task.view, StackArray(task.view, task.stack), segmenter
+                ),
                 task.existing(),
                 confirmed=task.confirmed(),
                 direction=task.direction,
@@ -312,22 +314,30 @@ class Worker:
 
         return self.guarded(work, batched=True)
 
-    def _slices_of(
-        self, task: PropagationTask, segmenter: VolumeSegmenter
+    def open_stack(
+        self, view: ImageView, array: StackArray, segmenter: VolumeSegmenter
     ) -> VolumePlanes:
-        """Open a task's stack; the last one stays open, with its slices' embeddings."""
+        """Open a stack; the last one stays open, with its slices' embeddings.
+
+        Parameters
+        ----------
+        view : ImageView
+            Of one of its planes.
+        array : StackArray
+        segmenter : VolumeSegmenter
+            Of the `predictor` there is now.
+        """
         key, planes = self._stack or (None, None)
-        if planes is None or key != task.key:
-            shown = task.view.display
-            channels = shown.channel_axis
+        if planes is None or key != array.key:
+            channels = view.display.channel_axis
             planes = segmenter.open(
-                StackArray(task.view, task.stack),
+                array,
                 channel_axis=None if channels is None else channels + 1,
-                contrast_limits=shown.contrast_limits,
+                contrast_limits=view.display.contrast_limits,
                 cache_bytes=self.cache_bytes,
-                denoise=not task.settings.is_movie,
+                denoise=not segmenter.settings.is_movie,
             )
-            self._stack = task.key, planes
+            self._stack = array.key, planes
         return planes
 
     def _set_image(self, view: ImageView, samples: Any) -> None:

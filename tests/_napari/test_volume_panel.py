@@ -13,9 +13,11 @@ from qtpy.QtCore import QPointF, Qt
 from qtpy.QtGui import QMouseEvent
 from qtpy.QtWidgets import QApplication
 
+from napari_sam import SamPredictor, create_model
 from napari_sam._napari.panels.strip import ConfidenceStrip, colour_of
 from napari_sam._napari.panels.volume_panel import VolumePanel
 from napari_sam.inference.volume_steps import PropagationSettings
+from napari_sam.samples import load_sample
 from napari_sam.session.propagation import Propagation
 
 from .conftest import load_test_module
@@ -236,3 +238,38 @@ def test_the_strip(qtbot: Any) -> None:
     event = QMouseEvent(kind, place, strip.mapToGlobal(place), left, left, none)
     QApplication.sendEvent(strip, event)
     assert picked == [6]
+
+
+def test_words_fill_a_movie_and_show_its_tracks(
+    make_link: MakeLink, qtbot: Any
+) -> None:
+    pytest.importorskip("laptrack")
+    viewer = ViewerModel()
+    movie = load_sample("dividing_cells").image[6:12]
+    viewer.add_image(movie, name="movie", axis_labels=("t", "y", "x"), scale=(3, 2, 2))
+    link = make_link(viewer, SamPredictor(create_model("pocket", dtype="float32")))
+    propagation = Propagation(link.session)
+    link.propagation = propagation
+    panel = VolumePanel(link.session, link, propagation)
+    qtbot.addWidget(panel)
+    said: list[str] = []
+    link.session.events.status.connect(said.append)
+    panel.named.setText("nuclei")
+    panel.search.click()
+    settle(panel)
+    objects = link.session.document.objects
+    assert said[-1] == f"Found {len(objects)} nuclei."
+    tracks = viewer.layers["SAM tracks"]
+    assert set(tracks.data[:, 0]) == {each.id for each in objects}
+    np.testing.assert_array_equal(tracks.scale, (3, 2, 2))
+    assert viewer.layers.selection.active is not tracks
+    link.session.undo()
+    settle(panel)
+    assert not tracks.visible and not len(objects)
+    link.session.redo()
+    settle(panel)
+    assert tracks.visible
+    panel.search.click()
+    settle(panel)
+    assert said[-1].endswith("are objects already.")
+    panel.close_panel()

@@ -186,6 +186,16 @@ def test_what_does_not_fit_is_refused(
     assert words in " ".join(capsys.readouterr().err.replace("│", " ").split())
 
 
+def test_an_empty_movie_has_nothing_to_track(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tifffile.imwrite(tmp_path / "dark.tif", np.zeros((2, 64, 64), np.uint8))
+    asked = f"track {tmp_path}/dark.tif --axes TYX --auto --out {tmp_path}/RES"
+    assert main(asked.split()) == 1
+    told = " ".join(capsys.readouterr().err.split())
+    assert "shows no object: there is nothing to track" in told
+
+
 def test_a_still_picture_is_no_movie(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

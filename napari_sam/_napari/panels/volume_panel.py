@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from qtpy.QtWidgets import QFormLayout, QSpinBox, QVBoxLayout
+from qtpy.QtWidgets import QFormLayout, QLineEdit, QSpinBox, QVBoxLayout
 
 from napari_sam._napari.delivery import Throttle
 from napari_sam._napari.keybindings import key_for
@@ -13,10 +13,12 @@ from napari_sam._napari.panels.parts import button, combo, fill, label, row, sil
 from napari_sam._napari.panels.section import Section
 from napari_sam._napari.panels.stop_rules import StopRules
 from napari_sam._napari.panels.strip import ConfidenceStrip
+from napari_sam._napari.tracks_layer import TracksLayer
 from napari_sam._napari.viewer_link import ViewerLink
 from napari_sam.errors import NapariSamError
 from napari_sam.session import Session
 from napari_sam.session.propagation import Propagation
+from napari_sam.session.stack_search import StackSearch
 
 DIRECTIONS = (
     ("both ways", "both"),
@@ -41,6 +43,8 @@ class VolumePanel(Panel):
     ) -> None:
         super().__init__()
         self._session, self._link, self._propagation = session, link, propagation
+        self._search = StackSearch(session, propagation)
+        self._tracks = TracksLayer(self._search, link)
         self.axis = combo("The axis that objects are followed along")
         self.direction = combo("Which way from the slice with the prompts")
         self.first, self.last = QSpinBox(), QSpinBox()
@@ -55,6 +59,15 @@ class VolumePanel(Panel):
             "Propagate all",
             "Follow all objects of the stack in one pass",
             self._told(propagation.propagate_all),
+        )
+        self.named = QLineEdit()
+        self.named.setPlaceholderText("everything, or: nuclei")
+        self.named.setToolTip("What to find in all slices; several words divided by ;")
+        self.search = button(
+            "Find in all slices",
+            "Find everything, or these words, in all slices; in a movie, also who "
+            "divided",
+            self._told(self._find_all),
         )
         self.strip = ConfidenceStrip()
         self.words = label()
@@ -86,6 +99,7 @@ class VolumePanel(Panel):
         """Undo all connections."""
         self._update.close()
         self._list_soon.close()
+        self._tracks.close()
         super().close_panel()
 
     @property
@@ -102,11 +116,15 @@ class VolumePanel(Panel):
         form.addRow("Along", row(self.axis, self.direction))
         form.addRow("Slices", row(self.first, label("to"), self.last))
         form.addRow("Object", self.objects)
+        named = QFormLayout()
+        named.addRow("Words", self.named)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(4, 2, 4, 4)
         layout.setSpacing(4)
         layout.addLayout(form)
         layout.addWidget(row(self.propagate, self.all))
+        layout.addLayout(named)
+        layout.addWidget(row(self.search))
         layout.addWidget(self.strip)
         layout.addWidget(self.words)
         layout.addWidget(row(self.worst, self.rerun, self.view_3d))
@@ -157,6 +175,9 @@ class VolumePanel(Panel):
         if stack is not None:
             self._link.go_to_slice(stack, index)
 
+    def _find_all(self) -> None:
+        self._search.find(self.named.text())
+
     def _show_3d(self) -> None:
         self._link.toggle_3d(self._propagation.axis)
 
@@ -193,6 +214,7 @@ class VolumePanel(Panel):
         free = in_plane and not propagation.is_running
         has_mask = session.candidates is not None
         self.propagate.setEnabled(free and (has_mask or bool(sure)))
+        self.search.setEnabled(free)
         self.all.setEnabled(free and (has_mask or self.objects.count() > 0))
         self.rerun.setEnabled(free and (has_mask or propagation.index in sure))
         self.worst.setEnabled(any(each is not None for each in sure.values()))
