@@ -20,6 +20,7 @@ from napari_sam.session.plane import Stack
 from napari_sam.session.propagation import Propagation
 from napari_sam.session.propagation_task import StackArray, to_pixels
 from napari_sam.session.session import Session
+from napari_sam.session.standing import say_standing
 from napari_sam.session.view import ImageView
 from napari_sam.structures import Provenance
 
@@ -186,7 +187,7 @@ class _Search:
             fill(self._document, fills, self._rule, title)
         kept = "" if found.complete else "Cancelled; what was found is kept. "
         said = found.message or f"Found {len(found.objects)} objects."
-        rest = f" {standing} are objects already." if standing else ""
+        rest = say_standing(standing, len(fills))
         self._session.events.status.emit(f"{kept}{said}{rest}")
         return self._lineage(tracks, numbers) if tracks and numbers else None
 

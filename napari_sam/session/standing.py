@@ -100,3 +100,18 @@ def _samples_of(box: Box, frame: Frame) -> Box:
         for n, edge in enumerate(box)
     )
     return row0, col0, row1, col1
+
+
+def say_standing(standing: int, left: int) -> str:
+    """Say how many of what was found are objects already; "" if none is.
+
+    Parameters
+    ----------
+    standing, left : int
+        How many are, and how many are not.
+    """
+    if not standing:
+        return ""
+    if not left:
+        return " All are objects already."
+    return f" {standing} {'is an object' if standing == 1 else 'are objects'} already."

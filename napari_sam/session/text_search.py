@@ -16,7 +16,7 @@ from napari_sam.session.findings import Proposal, Proposals, ready_view
 from napari_sam.session.labels import PlacedMask
 from napari_sam.session.objects import SegmentedObject
 from napari_sam.session.session import Session
-from napari_sam.session.standing import split_standing
+from napari_sam.session.standing import say_standing, split_standing
 from napari_sam.session.view import ImageView
 from napari_sam.structures import Frame, MaskRecord
 
@@ -94,7 +94,9 @@ class TextSearch:
         proposals = [_proposal(each) for each in selection.instances]
         left, standing = split_standing(self._session, view, proposals)
         self._proposals.show(view, left)
-        self._session.events.status.emit(selection.message + _told(standing, left))
+        self._session.events.status.emit(
+            selection.message + say_standing(standing, len(left))
+        )
 
     def similarity_map(self, name: str) -> tuple[ImageView, NDArray[np.float32]] | None:
         """Return how well each place answers a class; None before a search."""
@@ -184,15 +186,6 @@ class TextSearch:
         else:
             self._session.engine.worker.embed(view)
         return self._segmenter
-
-
-def _told(standing: int, left: Sequence[Proposal]) -> str:
-    """Say how many of what was found are objects already."""
-    if not standing:
-        return ""
-    if not left:
-        return " All are objects already."
-    return f" {standing} {'is an object' if standing == 1 else 'are objects'} already."
 
 
 def _proposal(instance: TextInstance) -> Proposal:

@@ -271,5 +271,5 @@ def test_words_fill_a_movie_and_show_its_tracks(
     assert tracks.visible
     panel.search.click()
     settle(panel)
-    assert said[-1].endswith("are objects already.")
+    assert said[-1].endswith("All are objects already.")
     panel.close_panel()

@@ -214,7 +214,7 @@ class VolumePanel(Panel):
         free = in_plane and not propagation.is_running
         has_mask = session.candidates is not None
         self.propagate.setEnabled(free and (has_mask or bool(sure)))
-        self.search.setEnabled(free)
+        self.search.setEnabled(free and not session.is_busy)
         self.all.setEnabled(free and (has_mask or self.objects.count() > 0))
         self.rerun.setEnabled(free and (has_mask or propagation.index in sure))
         self.worst.setEnabled(any(each is not None for each in sure.values()))
