@@ -102,7 +102,8 @@ class StackSearch:
 
         def done(found: tuple[VolumeSegmentation, TrackResult | None]) -> None:
             made = search.write(*found, title)
-            if made is not None:
+            # Another image may be shown by now, which the tracks are not of.
+            if made is not None and session.document is search.document:
                 self.tracked.emit(made)
 
         session.engine.run(title.capitalize(), search.work, done)
@@ -120,7 +121,7 @@ class _Search:
         words: list[str],
     ) -> None:
         self._session, self._view, self._stack = session, view, stack
-        self._document: Document = session.document
+        self.document: Document = session.document
         self._rule, self._class = session.overlap, session.class_name
         self._model = session.model_name
         self._low, self._high = propagation.limits or (0, stack.length)
@@ -172,7 +173,7 @@ class _Search:
         self, found: VolumeSegmentation, tracks: TrackResult | None, title: str
     ) -> Lineage | None:
         """Make what was found objects, as one edit, and say so."""
-        first = self._document.objects.next_id()
+        first = self.document.objects.next_id()
         fills: list[ObjectFill] = []
         numbers: dict[int, int] = {}
         standing = 0
@@ -184,7 +185,7 @@ class _Search:
                 numbers[identifier] = made.id
                 fills.append(made)
         if fills:
-            fill(self._document, fills, self._rule, title)
+            fill(self.document, fills, self._rule, title)
         kept = "" if found.complete else "Cancelled; what was found is kept. "
         said = found.message or f"Found {len(found.objects)} objects."
         rest = say_standing(standing, len(fills))
@@ -216,7 +217,7 @@ class _Search:
         return covered > LARGEST_COVER * area
 
     def _covered(self, placed: PlacedMask) -> int:
-        under = self._document.store.read(placed.plane, placed.box)
+        under = self.document.store.read(placed.plane, placed.box)
         return int(np.count_nonzero(under[placed.mask]))
 
     def _lineage(self, tracks: TrackResult, numbers: dict[int, int]) -> Lineage:
