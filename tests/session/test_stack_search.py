@@ -145,3 +145,19 @@ def test_what_cannot_be_searched_is_said_at_once(predictor: SamPredictor) -> Non
     flat = Opened(predictor, stack()[0], "yx")
     with pytest.raises(PromptError, match="no z or t"):
         flat.search.find("nuclei")
+
+
+def test_another_image_shown_meanwhile_gets_neither_objects_nor_tracks(
+    predictor: SamPredictor,
+) -> None:
+    pytest.importorskip("laptrack")
+    calls: SimpleQueue[Callable[[], object]] = SimpleQueue()
+    opened = Opened(predictor, movie(), "tyx", ThreadRunner(calls.put))
+    searched = opened.session.document
+    opened.search.find("nuclei")
+    opened.session.start(np.zeros(movie().shape, np.int32))
+    while opened.session.is_busy:
+        calls.get(timeout=60)()
+    assert not opened.errors and not opened.lineages
+    assert searched.store.data.any() and not opened.labels.any()
+    opened.session.close()
