@@ -11,11 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-from skimage.measure import regionprops
-
 from napari_sam.export.tracks import TABLE_NAME, read_tracks
+from napari_sam.inference.tracking import track_points
 
 LayerData = tuple[Any, dict[str, Any], str]
 
@@ -52,21 +49,9 @@ def _layers(folder: Path) -> list[LayerData]:
     parents = {number: [parent] for number, _, _, parent in rows if parent}
     name = folder.resolve().name
     layers: list[LayerData] = [(labels, {"name": f"{name} labels"}, "labels")]
-    points = _points(labels)
+    points = track_points(labels)
     # napari takes no Tracks layer without a track.
     if len(points):
         tracks = {"name": f"{name} lineage", "graph": parents}
         layers.append((points, tracks, "tracks"))
     return layers
-
-
-def _points(labels: NDArray[np.integer]) -> NDArray[np.float64]:
-    """Track id, frame and centre of every object, by track."""
-    found = []
-    for frame, plane in enumerate(labels):
-        objects = regionprops(plane)  # type: ignore[no-untyped-call]
-        rows = [(each.label, frame, *each.centroid) for each in objects]
-        found.append(np.array(rows, np.float64).reshape(-1, 1 + labels.ndim))
-    points = np.concatenate(found)
-    order = np.lexsort((points[:, 1], points[:, 0]))
-    return points[order]

@@ -267,6 +267,16 @@ class SegmentOptions:
         names = ("image", "out", "model", "device", "dtype", "table")
         return {name: getattr(self, name) for name in names}
 
+    def for_everything(self) -> dict[str, Any]:
+        """Return how all objects are found, and which are kept."""
+        return {
+            "method": self.method.value,
+            "min_size": self.min_size,
+            "max_size": math.inf if self.max_size is None else self.max_size,
+            "keep_border": self.border,
+            "decoder": self.decoder,
+        }
+
     def for_picture(self) -> dict[str, Any]:
         """Return what every `PictureJob` is told."""
         names = ("channel_axis", "kind", "overlay")
@@ -373,6 +383,7 @@ def _segment_stack(options: SegmentOptions) -> None:
     axes = options.axes or "auto"
     job = VolumeJob(
         **options.for_job(),
+        **options.for_everything(),
         axes=None if axes.lower() == "auto" else axes,
         points=tuple(options.point or ()),
         negatives=tuple(options.negative or ()),
@@ -385,11 +396,6 @@ def _segment_stack(options: SegmentOptions) -> None:
         three_axes=options.three_axes,
         clip=options.clip,
         words=options.words,
-        method=options.method.value,
-        min_size=options.min_size,
-        max_size=math.inf if options.max_size is None else options.max_size,
-        keep_border=options.border,
-        decoder=options.decoder,
     )
     print_volume(job, run_volume_job(job), as_json=options.json)
 
@@ -403,12 +409,8 @@ def _segment_everything(options: SegmentOptions) -> None:
 
     job = AutomaticJob(
         **options.for_picture(),
-        method=options.method.value,
-        min_size=options.min_size,
-        max_size=math.inf if options.max_size is None else options.max_size,
-        keep_border=options.border,
+        **options.for_everything(),
         fill_holes=options.fill_holes,
-        decoder=options.decoder,
     )
     print_automatic(job, run_automatic_job(job), as_json=options.json)
 

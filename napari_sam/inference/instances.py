@@ -115,12 +115,29 @@ def _is_refused(
         return True
     if settings.keep_border:
         return False
-    row0, col0, row1, col1 = candidate.box
+    return touches_border(mask, candidate.record.origin, shape)
+
+
+def touches_border(
+    mask: NDArray[np.bool_], origin: tuple[int, int], shape: tuple[int, ...]
+) -> bool:
+    """Whether a mask reaches the border of its image.
+
+    Parameters
+    ----------
+    mask : ndarray of bool, shape (h, w)
+    origin : tuple of int
+        (row, col) of its first pixel in the image.
+    shape : tuple of int
+        (H, W) of the image.
+    """
+    row, col = origin
+    height, width = mask.shape
     edges = (
-        row0 == 0 and mask[0].any(),
-        col0 == 0 and mask[:, 0].any(),
-        row1 == shape[0] and mask[-1].any(),
-        col1 == shape[1] and mask[:, -1].any(),
+        row == 0 and mask[0].any(),
+        col == 0 and mask[:, 0].any(),
+        row + height == shape[0] and mask[-1].any(),
+        col + width == shape[1] and mask[:, -1].any(),
     )
     return any(edges)
 

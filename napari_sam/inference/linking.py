@@ -236,14 +236,31 @@ def overlap_matrix(
     ndarray of float64, shape (N, M)
     """
     ious = np.zeros((len(masks), len(others)))
-    if not ious.size:
-        return ious
+    for row, col in near_pairs(masks, others):
+        ious[row, col] = slice_iou(masks[row], others[col])
+    return ious
+
+
+def near_pairs(
+    masks: Sequence[SliceMask], others: Sequence[SliceMask]
+) -> NDArray[np.intp]:
+    """Which masks may share pixels with which other ones: their boxes overlap.
+
+    Parameters
+    ----------
+    masks, others : sequence of SliceMask
+
+    Returns
+    -------
+    ndarray of int, shape (N, 2)
+        Indices of a mask and of another one.
+    """
+    if not masks or not others:
+        return np.zeros((0, 2), np.intp)
     boxes, further = (np.array([_box(m) for m in part]) for part in (masks, others))
     low = np.maximum(boxes[:, None, :2], further[None, :, :2])
     high = np.minimum(boxes[:, None, 2:], further[None, :, 2:])
-    for row, col in np.argwhere((low < high).all(axis=-1)):
-        ious[row, col] = slice_iou(masks[row], others[col])
-    return ious
+    return np.argwhere((low < high).all(axis=-1))
 
 
 def _box(found: SliceMask) -> tuple[int, int, int, int]:

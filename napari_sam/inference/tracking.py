@@ -135,6 +135,23 @@ def track_labels(
     return _result(labels, spots, table, splits, chosen)
 
 
+def track_points(labels: NDArray[np.integer]) -> NDArray[np.float64]:
+    """Where the objects of labels are that are tracked already.
+
+    Parameters
+    ----------
+    labels : ndarray of int, shape (T, Y, X) or (T, Z, Y, X)
+        The same id in all frames of a track.
+
+    Returns
+    -------
+    ndarray of float64, shape (N, 2 + D)
+        As `TrackResult.points`.
+    """
+    spots = _spots(labels, None)
+    return _points(spots, spots.ids)
+
+
 @dataclass(frozen=True, eq=False)
 class _Spots:
     """All objects of all frames."""
@@ -252,9 +269,12 @@ def _result(
         for n in kept
     ]
     new = np.array([number.get(int(n), 0) for n in table], dtype=np.int64)
-    points = np.column_stack([new, spots.frames, spots.centres])[new > 0]
-    order = np.lexsort((points[:, 1], points[:, 0]))
-    return TrackResult(_painted(labels, spots, new), tracks, points[order])
+    return TrackResult(_painted(labels, spots, new), tracks, _points(spots, new))
+
+
+def _points(spots: _Spots, numbers: NDArray[np.int64]) -> NDArray[np.float64]:
+    points = np.column_stack([numbers, spots.frames, spots.centres])[numbers > 0]
+    return points[np.lexsort((points[:, 1], points[:, 0]))]
 
 
 def _painted(

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from napari_sam.inference.automatic import Method, RegionFinder, segment_everything
-from napari_sam.inference.instances import InstanceSettings
+from napari_sam.inference.instances import InstanceSettings, touches_border
 from napari_sam.inference.linking import LinkSettings, link_slices
 from napari_sam.inference.predictor import SamPredictor
 from napari_sam.inference.volume import VolumeSegmenter
@@ -115,7 +115,7 @@ def segment_volume(
     planes = segmenter.open(volume, axis=axis, channel_axis=channel_axis)
     source = planes.source
     looking, following = _told(progress, source.length, refine)
-    walk = _Walk(segmenter.predictor, planes, find, looking, should_cancel)
+    walk = PlaneWalk(segmenter.predictor, planes, find, looking, should_cancel)
     found = link_slices(
         walk.slices(),
         source.shape,
@@ -151,8 +151,21 @@ def _told(
     return looking, following
 
 
-class _Walk:
-    """Finds objects slice by slice, until it is cancelled."""
+class PlaneWalk:
+    """Finds objects slice by slice, until it is cancelled.
+
+    Parameters
+    ----------
+    predictor : SamPredictor
+    planes : VolumePlanes
+    find : callable
+    progress, should_cancel : callable, optional
+        As in `WalkOptions`.
+
+    Attributes
+    ----------
+    cancelled : bool
+    """
 
     def __init__(
         self,
@@ -170,6 +183,7 @@ class _Walk:
         self.cancelled = False
 
     def slices(self) -> Iterator[Sequence[MaskRecord]]:
+        """Yield the masks of each slice, in order."""
         length = self._planes.source.length
         for index in range(length):
             if self._should_cancel and self._should_cancel():
@@ -245,25 +259,21 @@ def keep_objects(
         Keep objects that touch the border of a slice; the first and the last slice cut
         most stacks' objects, and do not count.
     """
+
+    def is_at_border(each: VolumeObject) -> bool:
+        records = (mask.record for mask in each.slices.values())
+        return any(
+            touches_border(record.mask, record.origin, found.slice_shape)
+            for record in records
+        )
+
     kept = [
         each
         for _, each in sorted(found.objects.items())
         if min_voxels <= each.voxels <= max_voxels
-        and (keep_border or not _is_at_border(each, found.slice_shape))
+        and (keep_border or not is_at_border(each))
     ]
     found.objects = dict(enumerate(kept, start=1))
-
-
-def _is_at_border(each: VolumeObject, shape: tuple[int, int]) -> bool:
-    for found in each.slices.values():
-        mask = found.record.mask
-        for axis, (place, length) in enumerate(zip(found.region, shape, strict=True)):
-            sides = np.moveaxis(mask, axis, 0)
-            if (place.start == 0 and sides[0].any()) or (
-                place.stop == length and sides[-1].any()
-            ):
-                return True
-    return False
 
 
 def mean_confidence(found: VolumeSegmentation) -> dict[int, float]:

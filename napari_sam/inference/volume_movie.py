@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from napari_sam.export.label_image import paint_records
 from napari_sam.inference.predictor import SamPredictor
 from napari_sam.inference.tracking import TrackResult, TrackSettings, track_labels
-from napari_sam.inference.volume_automatic import PlaneFinder
+from napari_sam.inference.volume_automatic import PlaneFinder, PlaneWalk
 from napari_sam.inference.volume_planes import VolumePlanes
 from napari_sam.inference.volume_result import (
     SliceMask,
@@ -59,14 +59,9 @@ def segment_movie(
     """
     source = planes.source
     found = VolumeSegmentation(source.shape, source.axis)
-    frames: list[Sequence[MaskRecord]] = []
-    for index in range(source.length):
-        if should_cancel and should_cancel():
-            found.complete = False
-            break
-        frames.append(find(predictor, planes, index))
-        if progress:
-            progress(index + 1, source.length)
+    walk = PlaneWalk(predictor, planes, find, progress, should_cancel)
+    frames = list(walk.slices())
+    found.complete = not walk.cancelled
     tracks = None
     if any(frames):
         labels = np.stack([_numbered(each, found.slice_shape) for each in frames])

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from napari_sam.inference.linking import near_pairs
 from napari_sam.inference.predictor import SamPredictor
 from napari_sam.inference.text_prompt import TextSegmenter
 from napari_sam.inference.text_selection import (
@@ -16,7 +18,6 @@ from napari_sam.inference.text_selection import (
 from napari_sam.inference.volume_planes import VolumePlanes
 from napari_sam.inference.volume_result import (
     SliceMask,
-    VolumeObject,
     VolumeSegmentation,
     shared_pixels,
 )
@@ -110,24 +111,37 @@ class NamedFinder:
             Made of what this finder found; its message and its objects' classes are
             written.
         """
-        for each in found.objects.values():
-            pixels, scores = self._called(each, found.axis)
-            if pixels:
-                name = max(pixels, key=lambda name: pixels[name])
+        votes: dict[int, dict[str, _Vote]] = defaultdict(lambda: defaultdict(_Vote))
+        for index in found.indices:
+            named = self._seen.get((found.axis, index), ())
+            masks = found.at(index)
+            ids, others = list(masks), [SliceMask(n.record, 1.0) for n in named]
+            for row, col in near_pairs(list(masks.values()), others):
+                shared = shared_pixels(masks[ids[row]], others[col])
+                votes[ids[row]][named[col].phrase].add(shared, named[col].text_score)
+        for identifier, calls in votes.items():
+            name = max(calls, key=lambda name: calls[name].pixels)
+            if calls[name].pixels:
+                each = found.objects[identifier]
                 each.class_name = name
-                each.text_score = scores[name] / pixels[name]
+                each.text_score = calls[name].score / calls[name].pixels
         found.message = self.message(o.class_name for o in found.objects.values())
 
-    def _called(
-        self, each: VolumeObject, axis: int
-    ) -> tuple[dict[str, int], dict[str, float]]:
-        """Pixels of an object by class, and those times their text scores."""
-        pixels: dict[str, int] = defaultdict(int)
-        scores: dict[str, float] = defaultdict(float)
-        for index, mask in each.slices.items():
-            for instance in self._seen.get((axis, index), ()):
-                shared = shared_pixels(mask, SliceMask(instance.record, 1.0))
-                if shared:
-                    pixels[instance.phrase] += shared
-                    scores[instance.phrase] += shared * instance.text_score
-        return pixels, scores
+
+@dataclass
+class _Vote:
+    """Pixels of an object that were called by one name.
+
+    Attributes
+    ----------
+    pixels : int
+    score : float
+        Sum of their text scores.
+    """
+
+    pixels: int = 0
+    score: float = 0.0
+
+    def add(self, pixels: int, text_score: float) -> None:
+        self.pixels += pixels
+        self.score += pixels * text_score

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -194,16 +195,27 @@ class StackArray:
     ) -> None:
         assert view.at is not None
         self._view_at: Callable[[Plane], ImageView] = view.at
-        self._stack = stack
-        first = np.asarray(view.read())
-        self._low, high = limits or (0, stack.length)
-        self.dtype = first.dtype
-        self.shape = (high - self._low, *first.shape)
+        self._view, self._stack = view, stack
+        self._low, self._high = limits or (0, stack.length)
+
+    @cached_property
+    def _shown(self) -> NDArray[Any]:
+        return np.asarray(self._view.read())
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of all planes."""
+        return self._shown.dtype
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Planes first."""
+        return self._high - self._low, *self._shown.shape
 
     @property
     def key(self) -> Any:
-        """The same for the same samples."""
-        return self.shape[0], self._stack.axis, self._at(0).key
+        """The same for the same samples; nothing is read for it."""
+        return self._high - self._low, self._stack.axis, self._at(0).key
 
     def __getitem__(self, key: Any) -> NDArray[Any]:
         """Return one slice: the key's first item is its index."""

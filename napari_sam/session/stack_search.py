@@ -15,12 +15,11 @@ from napari_sam.session.document import Document
 from napari_sam.session.engine import Steps
 from napari_sam.session.filling import ObjectFill, SliceFill, fill
 from napari_sam.session.findings import ready_view
-from napari_sam.session.labels import PlacedMask
 from napari_sam.session.plane import Stack
 from napari_sam.session.propagation import Propagation
 from napari_sam.session.propagation_task import StackArray, to_pixels
 from napari_sam.session.session import Session
-from napari_sam.session.standing import say_standing
+from napari_sam.session.standing import are_covered, say_standing
 from napari_sam.session.view import ImageView
 from napari_sam.structures import Provenance
 
@@ -29,9 +28,6 @@ if TYPE_CHECKING:
     from napari_sam.inference.tracking import TrackResult
     from napari_sam.inference.volume_automatic import PlaneFinder
     from napari_sam.inference.volume_result import VolumeObject, VolumeSegmentation
-
-# What lies on other objects with more of itself is there already.
-LARGEST_COVER = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,7 +175,7 @@ class _Search:
         standing = 0
         for identifier, each in sorted(found.objects.items()):
             made = self._fill(first + len(fills), each)
-            if self._is_there(made):
+            if are_covered([one.placed for one in made.slices], self.document):
                 standing += 1
             elif made.slices:
                 numbers[identifier] = made.id
@@ -209,16 +205,6 @@ class _Search:
                 self._model, method="text" if self._words else "dense"
             ),
         )
-
-    def _is_there(self, made: ObjectFill) -> bool:
-        masks = [each.placed for each in made.slices]
-        covered = sum(self._covered(each) for each in masks)
-        area = sum(int(np.count_nonzero(each.mask)) for each in masks)
-        return covered > LARGEST_COVER * area
-
-    def _covered(self, placed: PlacedMask) -> int:
-        under = self.document.store.read(placed.plane, placed.box)
-        return int(np.count_nonzero(under[placed.mask]))
 
     def _lineage(self, tracks: TrackResult, numbers: dict[int, int]) -> Lineage:
         plane, frame = self._stack.plane, self._view.frame

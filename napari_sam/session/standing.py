@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam.geometry import Box
 from napari_sam.session.document import Document
+from napari_sam.session.labels import PlacedMask
 from napari_sam.session.view import ImageView
 from napari_sam.structures import Frame, MaskRecord
 
@@ -50,8 +51,23 @@ def split_standing(
 
 
 def _is_covered(record: MaskRecord, ids: Ids) -> bool:
-    under = _window(ids, record)[record.mask]
-    return 2 * int(np.count_nonzero(under)) > len(under)
+    return _is_mostly_taken(_window(ids, record)[record.mask])
+
+
+def are_covered(masks: Sequence[PlacedMask], document: Document) -> bool:
+    """Whether an object's masks, all together, mostly lie on objects.
+
+    Parameters
+    ----------
+    masks : sequence of PlacedMask
+    document : Document
+    """
+    under = [document.store.read(each.plane, each.box)[each.mask] for each in masks]
+    return bool(under) and _is_mostly_taken(np.concatenate(under))
+
+
+def _is_mostly_taken(ids: NDArray[Any]) -> bool:
+    return 2 * int(np.count_nonzero(ids)) > ids.size
 
 
 def _is_same(proposal: Proposal, ids: Ids, document: Document, view: ImageView) -> bool:

@@ -61,13 +61,10 @@ class VolumePanel(Panel):
             self._told(propagation.propagate_all),
         )
         self.named = QLineEdit()
-        self.named.setPlaceholderText("everything, or: nuclei")
-        self.named.setToolTip("What to find in all slices; several words divided by ;")
         self.search = button(
             "Find in all slices",
-            "Find everything, or these words, in all slices; in a movie, also who "
-            "divided",
-            self._told(self._find_all),
+            "Find everything, or these words; in a movie, also who divided",
+            self._told(lambda: self._search.find(self.named.text())),
         )
         self.strip = ConfidenceStrip()
         self.words = label()
@@ -116,6 +113,8 @@ class VolumePanel(Panel):
         form.addRow("Along", row(self.axis, self.direction))
         form.addRow("Slices", row(self.first, label("to"), self.last))
         form.addRow("Object", self.objects)
+        self.named.setPlaceholderText("everything, or: nuclei")
+        self.named.setToolTip("What to find in all slices; several words divided by ;")
         named = QFormLayout()
         named.addRow("Words", self.named)
         layout = QVBoxLayout(self)
@@ -174,9 +173,6 @@ class VolumePanel(Panel):
         stack = self._propagation.stack
         if stack is not None:
             self._link.go_to_slice(stack, index)
-
-    def _find_all(self) -> None:
-        self._search.find(self.named.text())
 
     def _show_3d(self) -> None:
         self._link.toggle_3d(self._propagation.axis)
